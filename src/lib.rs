@@ -1,0 +1,4 @@
+//! Annals (wip)
+mod error;
+mod format;
+mod types;

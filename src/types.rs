@@ -1,0 +1,71 @@
+//! The small vocabulary that every floor shares: conditions, durability, places.
+//!
+//! Owns no behaviour beyond arithmetic and display. Must never import another module of the crate.
+
+use std::fmt;
+
+/// The largest position and the largest stream version, 2^62 - 1 (FORMAT.md section 7).
+pub const NUMBER_MAX: u64 = (1 << 62) - 1;
+
+/// What an append demands of a stream before it adds to it.
+///
+/// Conditions are checked against everything that was appended before, durable or not yet, so that appends can be
+/// pipelined. A condition that fails is a conflict, and nothing of the batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ExpectedVersion {
+    /// No condition.
+    #[default]
+    Any,
+    /// The stream has no event: its version is 0, whether it is registered or not. The same as `Exact(0)`.
+    NoStream,
+    /// The stream is registered, even if it has no event.
+    StreamExists,
+    /// The stream was never registered: for those who create it.
+    NotRegistered,
+    /// The stream has exactly this version, that is, this many events were appended to it.
+    Exact(u64),
+}
+
+impl fmt::Display for ExpectedVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ExpectedVersion::Any => f.write_str("any version"),
+            ExpectedVersion::NoStream => f.write_str("no events"),
+            ExpectedVersion::StreamExists => f.write_str("an existing stream"),
+            ExpectedVersion::NotRegistered => f.write_str("an unregistered stream"),
+            ExpectedVersion::Exact(version) => write!(f, "version {version}"),
+        }
+    }
+}
+
+/// What an append has survived when it returns: a ladder, each level includes the ones before.
+///
+/// Every append is synced as soon as the disk allows, whatever its level: a level only says how long the caller waits.
+/// Readers and subscribers see events once they are [`Durability::Synced`], never before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Accepted and numbered, in memory only. Survives nothing; a crash of the process may lose it.
+    Sequenced,
+    /// Handed to the operating system. Survives a crash of the process (`kill -9`), not a power cut.
+    Written,
+    /// On the device: `fdatasync` has returned. Survives a power cut. The default.
+    #[default]
+    Synced,
+}
+
+/// A place in the log: a segment's ordinal and a byte offset inside its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Location {
+    /// Ordinal of the segment, from 1; its file name is this number.
+    pub segment: u64,
+    /// Offset in that file, in bytes.
+    pub offset: u64,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "segment {} offset {}", self.segment, self.offset)
+    }
+}
