@@ -336,4 +336,3 @@ pub enum CloseError {
     #[error("everything is durable, but the checkpoint was not written: {0}")]
     Checkpoint(IoFault),
 }
-

@@ -1,4 +1,6 @@
 //! Annals (wip)
+#![allow(dead_code)]
 mod error;
 mod format;
+pub mod storage;
 mod types;

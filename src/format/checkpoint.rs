@@ -44,7 +44,11 @@ impl Checkpoint {
         expect("checkpoint version", u64::from(CHECKPOINT_VERSION), u64::from(u16_at(page, 8)))?;
         expect("zeros of the checkpoint", 1, u64::from(is_zero(&page[76..PAGE_BYTES - 4])))?;
         let end = Location { segment: u64_at(page, 32), offset: u64_at(page, 48) };
-        expect("whether the offset is a frame's end", 1, u64::from(end.offset >= FIRST_FRAME && end.offset % 8 == 0))?;
+        expect(
+            "whether the offset is a frame's end",
+            1,
+            u64::from(end.offset >= FIRST_FRAME && end.offset % 8 == 0),
+        )?;
         Ok(Checkpoint {
             log_id: uuid_at(page, 16),
             end,

@@ -3,9 +3,7 @@
 //! Owns the envelope: lengths, chain and checksums. Knows no section's content. A [`FrameHeader`] that came out of
 //! [`FrameHeader::decode`] has lengths that stay inside its segment and a frame checksum that covers its section table.
 
-use super::bytes::{
-    at_most, crc32, expect, expect_checksum, is_zero, put_u32, put_u64, u32_at, u64_at,
-};
+use super::bytes::{at_most, crc32, expect, expect_checksum, is_zero, put_u32, put_u64, u32_at, u64_at};
 use super::section::ENTRY_BYTES;
 use super::{BODY_BYTES_MAX, FIRST_FRAME, SECTIONS_MAX};
 use crate::error::Fault;
@@ -126,7 +124,8 @@ impl FrameHeader {
     /// A header that is valid by FORMAT.md section 3, with its section table. `bytes` begin at the frame and may end
     /// anywhere: too few of them are a fault like any other.
     pub(crate) fn decode(bytes: &[u8], place: FramePlace) -> Result<(Self, &[u8], u32), Fault> {
-        let too_short = |max: u64| Fault::Length { what: "frame header", found: max, max: bytes.len() as u64 };
+        let too_short =
+            |max: u64| Fault::Length { what: "frame header", found: max, max: bytes.len() as u64 };
         let raw: &[u8; FRAME_HEADER_BYTES] =
             bytes.first_chunk().ok_or_else(|| too_short(FRAME_HEADER_BYTES as u64))?;
         let header = Self::peek(raw, place)?;
@@ -158,7 +157,11 @@ impl FrameHeader {
         if same_batch {
             return Ok(());
         }
-        at_most("number of the batch before", self.batch_number - 1.min(self.batch_number), chain.batch_number)?;
+        at_most(
+            "number of the batch before",
+            self.batch_number - 1.min(self.batch_number),
+            chain.batch_number,
+        )?;
         expect("batch start of a batch's first frame", offset, self.batch_start)
     }
 }
@@ -233,9 +236,11 @@ mod tests {
     fn decode_whole(bytes: &[u8], place: FramePlace) -> Result<FrameHeader, Fault> {
         let (header, _, _) = FrameHeader::decode(bytes, place)?;
         let end = header.frame_len() as usize;
-        let body = bytes
-            .get(header.body_at() as usize..end)
-            .ok_or(Fault::Length { what: "body", found: end as u64, max: bytes.len() as u64 })?;
+        let body = bytes.get(header.body_at() as usize..end).ok_or(Fault::Length {
+            what: "body",
+            found: end as u64,
+            max: bytes.len() as u64,
+        })?;
         header.check_body(body)?;
         Ok(header)
     }
@@ -281,7 +286,8 @@ mod tests {
 
     #[test]
     fn lengths_are_bounded_before_they_are_used() {
-        for (at, value) in [(8, u64::from(u32::MAX)), (16, u64::MAX - 7), (16, 1 << 40), (48, 4104), (48, 0)] {
+        for (at, value) in [(8, u64::from(u32::MAX)), (16, u64::MAX - 7), (16, 1 << 40), (48, 4104), (48, 0)]
+        {
             let mut bytes = encoded();
             if at == 8 {
                 put_u32(&mut bytes, at, value as u32);

@@ -4,7 +4,9 @@
 //! one record is checked by itself.
 
 use super::EVENT_TYPE_BYTES_MAX;
-use super::bytes::{at_most, crc32, expect, expect_checksum, is_zero, pad, padded, put_u16, put_u32, u16_at, u32_at, u64_at};
+use super::bytes::{
+    at_most, crc32, expect, expect_checksum, is_zero, pad, padded, put_u16, put_u32, u16_at, u32_at, u64_at,
+};
 use crate::error::Fault;
 use uuid::Uuid;
 
@@ -70,7 +72,8 @@ pub(crate) struct Record<'a> {
 /// stays inside: for walking over records that are not wanted.
 #[inline]
 pub(crate) fn record_len(bytes: &[u8]) -> Result<usize, Fault> {
-    let head: &[u8; RECORD_HEAD_BYTES] = bytes.first_chunk().ok_or_else(|| too_long(RECORD_HEAD_BYTES as u64, bytes))?;
+    let head: &[u8; RECORD_HEAD_BYTES] =
+        bytes.first_chunk().ok_or_else(|| too_long(RECORD_HEAD_BYTES as u64, bytes))?;
     let flags = u16_at(head, 14);
     let id_len = if flags & FLAG_ID != 0 { ID_BYTES } else { 0 };
     // In u64: three lengths from disk would overflow a 32-bit usize.

@@ -119,7 +119,11 @@ impl SegmentHeader {
         if header.salt == 0 || header.ordinal == 0 || header.base_position == 0 {
             return Err(Fault::Zeros { what: "salt, ordinal or base position" }.into());
         }
-        expect("zeros of the segment header", 1, u64::from(u32_at(page, 28) == 0 && is_zero(&page[108..CHECKSUM_AT])))?;
+        expect(
+            "zeros of the segment header",
+            1,
+            u64::from(u32_at(page, 28) == 0 && is_zero(&page[108..CHECKSUM_AT])),
+        )?;
         Ok(header)
     }
 }

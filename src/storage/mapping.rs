@@ -1,0 +1,88 @@
+//! Read-only mappings of segment files: the one place of the crate with `unsafe`.
+//!
+//! Owns the argument why slices of a file that is still being written are sound. Must never hand out a slice of bytes
+//! that may change their value.
+
+#![allow(unsafe_code)]
+
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A file mapped for reading. Slices borrow from it; [`MappedRange`] holds it by a count.
+#[derive(Debug)]
+pub struct Mapping {
+    raw: MmapRaw,
+}
+
+impl Mapping {
+    /// Maps the first `len` bytes of `file`, which must be at least that long.
+    ///
+    /// # Errors
+    /// What `mmap` reports; no memory is the likely one.
+    pub fn new(file: &File, len: u64) -> io::Result<Mapping> {
+        let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        Ok(Mapping { raw: MmapOptions::new().len(len).map_raw_read_only(file)? })
+    }
+
+    /// Length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.raw.len() as u64
+    }
+
+    /// The bytes of a range that was completely written before this call and is never written with other values again:
+    /// in a log, anything below the visible end. `None` if it reaches outside of the mapping.
+    #[inline]
+    pub(crate) fn slice(&self, range: Range<u64>) -> Option<&[u8]> {
+        if range.start > range.end || range.end > self.raw.len() as u64 {
+            return None;
+        }
+        let len = (range.end - range.start) as usize;
+        // SAFETY: the range lies inside the mapping, which lives as long as `self`. The mapping is read-only, so nothing
+        // in this process writes through it. The file is written by `pwrite` into the same page cache, and that is the
+        // one hazard: the page that holds the log's tail is written again with every batch. But it is written with the
+        // same values for all bytes that were written before (the writer keeps the tail page in memory and only ever
+        // adds to it), so the bytes of this range, which the caller took from below the visible end, do not change
+        // their value while the slice lives; storing an equal byte is not observable. Segments are never truncated,
+        // zeroed or reused once they have their name, so the pages do not go away. A file that another program
+        // truncates or a device that fails raises SIGBUS, which ends the process: it does not give wrong bytes.
+        Some(unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(range.start as usize), len) })
+    }
+
+    /// Tells the processor that these bytes will be wanted soon. Costs nothing if they are already near.
+    #[inline]
+    pub(crate) fn prefetch(&self, offset: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if offset < self.raw.len() as u64 {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a prefetch reads nothing that the program can see and faults on no address; this one is inside
+            // the mapping anyway. SSE is part of every x86-64.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.raw.as_ptr().add(offset as usize).cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = offset;
+    }
+}
+
+/// A range of a mapping that keeps it alive: what an owned event's bytes hold on to.
+#[derive(Debug, Clone)]
+pub(crate) struct MappedRange {
+    mapping: Arc<Mapping>,
+    range: Range<u64>,
+}
+
+impl MappedRange {
+    /// `None` if the range reaches outside. The same duty towards the bytes as in [`Mapping::slice`].
+    pub(crate) fn new(mapping: Arc<Mapping>, range: Range<u64>) -> Option<MappedRange> {
+        mapping.slice(range.clone())?;
+        Some(MappedRange { mapping, range })
+    }
+}
+
+impl AsRef<[u8]> for MappedRange {
+    fn as_ref(&self) -> &[u8] {
+        self.mapping.slice(self.range.clone()).unwrap_or_default()
+    }
+}
