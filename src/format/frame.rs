@@ -21,6 +21,15 @@ pub(crate) enum FrameKind {
     Pad = 4,
 }
 
+/// Why there is no frame at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FrameFault {
+    /// The bytes are not a frame header: never written, torn, or damaged.
+    Invalid(Fault),
+    /// A header whose checksum is right, and which this version must refuse all the same. Never a torn write.
+    Refused(Fault),
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     pub(crate) kind: FrameKind,
@@ -34,6 +43,14 @@ pub(crate) struct FrameHeader {
     /// Frame checksum of the frame before.
     pub(crate) previous: u32,
     pub(crate) body_checksum: u32,
+}
+
+/// Bounded lengths of a frame whose checksum is not yet known to be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameLengths {
+    /// Header and section table.
+    pub(crate) body_at: u64,
+    pub(crate) frame: u64,
 }
 
 /// Where the salt and the limits of a frame come from.
@@ -83,13 +100,47 @@ impl FrameHeader {
         checksum
     }
 
-    /// Checks the first 72 bytes of a frame, all but the checksum: afterwards the lengths may be used to fetch the
-    /// section table, and nothing else. FORMAT.md section 3, header rules (1) to (4).
-    pub(crate) fn peek(raw: &[u8; FRAME_HEADER_BYTES], place: FramePlace) -> Result<Self, Fault> {
+    /// Bounds every length in the first 72 bytes (FORMAT.md section 3, header rules (1) to (4)): afterwards they may be
+    /// used to fetch the section table, and nothing else.
+    pub(crate) fn check_lengths(
+        raw: &[u8; FRAME_HEADER_BYTES],
+        place: FramePlace,
+    ) -> Result<FrameLengths, Fault> {
         if is_zero(raw) {
             return Err(Fault::Zeros { what: "frame" });
         }
         expect("frame magic", u64::from(u32_at(&FRAME_MAGIC, 0)), u64::from(u32_at(raw, 0)))?;
+        let (sections, body_len, batch_start) = (u64::from(u32_at(raw, 8)), u64_at(raw, 16), u64_at(raw, 48));
+        expect("offset modulo 8", 0, place.offset % 8)?;
+        expect("body length modulo 8", 0, body_len % 8)?;
+        at_most("body length", BODY_BYTES_MAX, body_len)?;
+        at_most("number of sections", u64::from(SECTIONS_MAX), sections)?;
+        let body_at = FRAME_HEADER_BYTES as u64 + sections * ENTRY_BYTES as u64;
+        at_most("end of the frame", place.end_max, place.offset + body_at + body_len)?;
+        at_most("batch start", place.offset, batch_start)?;
+        at_most("offset of the first frame", batch_start, FIRST_FRAME)?;
+        Ok(FrameLengths { body_at, frame: body_at + body_len })
+    }
+
+    /// A header that is valid by FORMAT.md section 3, with its section table and its frame checksum. `bytes` begin at
+    /// the frame and may end anywhere: too few of them are a fault like any other.
+    pub(crate) fn decode(bytes: &[u8], place: FramePlace) -> Result<(Self, &[u8], u32), FrameFault> {
+        let too_short = |max: u64| {
+            FrameFault::Invalid(Fault::Length { what: "frame header", found: max, max: bytes.len() as u64 })
+        };
+        let raw: &[u8; FRAME_HEADER_BYTES] =
+            bytes.first_chunk().ok_or_else(|| too_short(FRAME_HEADER_BYTES as u64))?;
+        let FrameLengths { body_at, .. } = Self::check_lengths(raw, place).map_err(FrameFault::Invalid)?;
+        let table = bytes.get(FRAME_HEADER_BYTES..body_at as usize).ok_or_else(|| too_short(body_at))?;
+        let stored = u32_at(raw, CHECKSUM_AT);
+        expect_checksum("frame header", frame_checksum(place.salt, place.offset, raw, table), stored)
+            .map_err(FrameFault::Invalid)?;
+        let header = Self::fields(raw).map_err(FrameFault::Refused)?;
+        Ok((header, table, stored))
+    }
+
+    /// The fields of a header whose checksum is right.
+    fn fields(raw: &[u8; FRAME_HEADER_BYTES]) -> Result<Self, Fault> {
         let kind = match raw[4] {
             1 => FrameKind::Append,
             2 => FrameKind::Idle,
@@ -98,6 +149,7 @@ impl FrameHeader {
             other => return Err(Fault::Kind { what: "frame", found: u64::from(other) }),
         };
         expect("zeros of the frame header", 1, u64::from(is_zero(&raw[5..8]) && is_zero(&raw[64..68])))?;
+        at_most("first position", crate::types::NUMBER_MAX, u64_at(raw, 24))?;
         let header = FrameHeader {
             kind,
             sections: u32_at(raw, 8),
@@ -110,31 +162,22 @@ impl FrameHeader {
             previous: u32_at(raw, 56),
             body_checksum: u32_at(raw, 60),
         };
-        expect("offset modulo 8", 0, place.offset % 8)?;
-        expect("body length modulo 8", 0, header.body_len % 8)?;
-        at_most("body length", BODY_BYTES_MAX, header.body_len)?;
-        at_most("number of sections", u64::from(SECTIONS_MAX), u64::from(header.sections))?;
-        at_most("end of the frame", place.end_max, place.offset + header.frame_len())?;
-        at_most("batch start", place.offset, header.batch_start)?;
-        at_most("offset of the first frame", header.batch_start, FIRST_FRAME)?;
-        at_most("first position", crate::types::NUMBER_MAX, header.first_position)?;
+        if kind != FrameKind::Append {
+            expect(
+                "sections and events of a frame without",
+                0,
+                u64::from(header.sections) + u64::from(header.events),
+            )?;
+        }
         Ok(header)
     }
 
-    /// A header that is valid by FORMAT.md section 3, with its section table. `bytes` begin at the frame and may end
-    /// anywhere: too few of them are a fault like any other.
-    pub(crate) fn decode(bytes: &[u8], place: FramePlace) -> Result<(Self, &[u8], u32), Fault> {
-        let too_short =
-            |max: u64| Fault::Length { what: "frame header", found: max, max: bytes.len() as u64 };
-        let raw: &[u8; FRAME_HEADER_BYTES] =
-            bytes.first_chunk().ok_or_else(|| too_short(FRAME_HEADER_BYTES as u64))?;
-        let header = Self::peek(raw, place)?;
-        let table = bytes
-            .get(FRAME_HEADER_BYTES..header.body_at() as usize)
-            .ok_or_else(|| too_short(header.body_at()))?;
-        let stored = u32_at(raw, CHECKSUM_AT);
-        expect_checksum("frame header", frame_checksum(place.salt, place.offset, raw, table), stored)?;
-        Ok((header, table, stored))
+    /// Batch start and batch number, if there is a header with a right checksum here, of whatever kind.
+    pub(crate) fn batch_at(bytes: &[u8], place: FramePlace) -> Option<(u64, u64)> {
+        match Self::decode(bytes, place) {
+            Err(FrameFault::Invalid(_)) => None,
+            _ => Some((u64_at(bytes, 48), u64_at(bytes, 40))),
+        }
     }
 
     /// The rest of a frame's own validity: its body (FORMAT.md section 3, "a frame is valid").
@@ -234,7 +277,9 @@ mod tests {
     }
 
     fn decode_whole(bytes: &[u8], place: FramePlace) -> Result<FrameHeader, Fault> {
-        let (header, _, _) = FrameHeader::decode(bytes, place)?;
+        let (header, _, _) = FrameHeader::decode(bytes, place).map_err(|fault| match fault {
+            FrameFault::Invalid(fault) | FrameFault::Refused(fault) => fault,
+        })?;
         let end = header.frame_len() as usize;
         let body = bytes.get(header.body_at() as usize..end).ok_or(Fault::Length {
             what: "body",
@@ -295,7 +340,21 @@ mod tests {
                 put_u64(&mut bytes, at, value);
             }
             let fault = FrameHeader::decode(&bytes, PLACE).unwrap_err();
-            assert!(matches!(fault, Fault::Length { .. }), "{at} {value}: {fault}");
+            assert!(matches!(fault, FrameFault::Invalid(Fault::Length { .. })), "{at} {value}: {fault:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_newer_writer_can_have_written_is_refused_and_not_taken_for_torn() {
+        for (at, value) in [(4, 5), (5, 1), (64, 1), (31, 0x80)] {
+            let mut bytes = encoded();
+            bytes[at] = value;
+            let raw: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk().unwrap();
+            let table = &bytes[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + 2 * ENTRY_BYTES];
+            let checksum = frame_checksum(PLACE.salt, PLACE.offset, raw, table);
+            put_u32(&mut bytes, CHECKSUM_AT, checksum);
+            assert!(matches!(FrameHeader::decode(&bytes, PLACE), Err(FrameFault::Refused(_))), "byte {at}");
+            assert_eq!(FrameHeader::batch_at(&bytes, PLACE), Some((4096, 5)), "still a witness");
         }
     }
 

@@ -89,6 +89,12 @@ pub(crate) fn record_len(bytes: &[u8]) -> Result<usize, Fault> {
     if len > bytes.len() as u64 { Err(too_long(len, bytes)) } else { Ok(len as usize) }
 }
 
+/// Whether the record at the start of `bytes` claims to be a stub.
+#[inline]
+pub(crate) fn is_stub(bytes: &[u8]) -> bool {
+    bytes.get(15).is_some_and(|high| high & 0x80 != 0)
+}
+
 fn too_long(len: u64, bytes: &[u8]) -> Fault {
     Fault::Length { what: "length of an event", found: len, max: bytes.len() as u64 }
 }

@@ -134,6 +134,25 @@ impl<'a> IdBlock<'a> {
         Ok((IdBlock { id, tenant }, used.len()))
     }
 
+    /// Whether the block at the start of a section is that of this stream; the length it takes. For readers who know
+    /// the id: comparing it byte by byte is a better check than its checksum.
+    pub(crate) fn matches(section: &[u8], id: &str) -> Result<usize, Fault> {
+        let outside =
+            |found: usize| Fault::Length { what: "id block", found: found as u64, max: section.len() as u64 };
+        let head: &[u8; ID_BLOCK_HEAD] = section.first_chunk().ok_or_else(|| outside(ID_BLOCK_HEAD))?;
+        let (id_len, tenant_len) = (usize::from(u16_at(head, 0)), usize::from(u16_at(head, 2)));
+        let used = padded(ID_BLOCK_HEAD + id_len + tenant_len);
+        at_most("id block", section.len() as u64, used as u64)?;
+        let same = section[Self::id_range(id_len)] == *id.as_bytes();
+        expect("whether the section is of this stream", 1, u64::from(same))?;
+        Ok(used)
+    }
+
+    /// Where the id stands in a section.
+    pub(crate) fn id_range(id_len: usize) -> std::ops::Range<usize> {
+        ID_BLOCK_HEAD..ID_BLOCK_HEAD + id_len
+    }
+
     /// Length of the encoded block.
     pub(crate) fn encoded_len(&self) -> usize {
         padded(ID_BLOCK_HEAD + self.id.len() + self.tenant.len())

@@ -116,6 +116,7 @@ impl SegmentHeader {
             }
             .into());
         }
+        at_most("ordinal", u64::from(u32::MAX), header.ordinal)?;
         if header.salt == 0 || header.ordinal == 0 || header.base_position == 0 {
             return Err(Fault::Zeros { what: "salt, ordinal or base position" }.into());
         }
@@ -194,6 +195,27 @@ impl SegmentFooter {
         at_most("end offset of the footer", header.frames_end_max(), footer.end)?;
         at_most("offset of the first frame", footer.end, FIRST_FRAME)?;
         Ok(footer)
+    }
+}
+
+/// The digest of a footer, as it grows with the frames.
+#[derive(Clone)]
+pub(crate) struct Digest(xxhash_rust::xxh3::Xxh3);
+
+impl Digest {
+    pub(crate) fn new() -> Digest {
+        Digest(xxhash_rust::xxh3::Xxh3::new())
+    }
+
+    pub(crate) fn add(&mut self, frame_checksum: u32, body_checksum: u32) {
+        let mut raw = [0; 8];
+        put_u32(&mut raw, 0, frame_checksum);
+        put_u32(&mut raw, 4, body_checksum);
+        self.0.update(&raw);
+    }
+
+    pub(crate) fn value(&self) -> u128 {
+        self.0.digest128()
     }
 }
 

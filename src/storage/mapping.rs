@@ -27,11 +27,6 @@ impl Mapping {
         Ok(Mapping { raw: MmapOptions::new().len(len).map_raw_read_only(file)? })
     }
 
-    /// Length in bytes.
-    pub(crate) fn len(&self) -> u64 {
-        self.raw.len() as u64
-    }
-
     /// The bytes of a range that was completely written before this call and is never written with other values again:
     /// in a log, anything below the visible end. `None` if it reaches outside of the mapping.
     #[inline]

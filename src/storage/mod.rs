@@ -9,6 +9,7 @@ mod mapping;
 mod memory;
 
 pub use disk::Disk;
+pub(crate) use mapping::MappedRange;
 pub use mapping::Mapping;
 pub use memory::Memory;
 

@@ -1,0 +1,257 @@
+//! Commits: batch by batch to the disk, then into view, then the good news.
+//!
+//! Owns the role of driving, which exists once: whoever has set `driving` writes and syncs, and nobody else does. One batch is
+//! in flight at a time; the next is written only after the one before is durable. The first failed write or sync ends it all:
+//! no second sync is ever tried.
+
+use crate::engine::batch::Batch;
+use crate::engine::progress::Reached;
+use crate::engine::request::Request;
+use crate::engine::sequencer::{Assigned, Entry, Phase, Sequenced, Sequencer};
+use crate::engine::shared::{Shared, now};
+use crate::engine::slot::{Slot, ThreadWaker};
+use crate::engine::view::Watermark;
+use crate::error::{AppendError, IoFault, Outcome, PoisonCause};
+use crate::format::PAGE_BYTES;
+use crate::format::checkpoint::Checkpoint;
+use crate::format::segment::SegmentHeader;
+use crate::segment::reader::Segment;
+use crate::storage::write_all_at;
+use crate::types::{Durability, Location};
+use parking_lot::MutexGuard;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Shared {
+    /// A blocking append, all the way to its level.
+    pub(crate) fn append(
+        &self,
+        request: Request,
+        level: Durability,
+    ) -> Result<(Assigned, Durability), AppendError> {
+        let time = now();
+        let mut seq = self.seq.lock();
+        let sequenced = match seq.enter(request, time, &self.view) {
+            Entry::Sequenced(sequenced) if sequenced.batch == 0 => {
+                self.release(seq);
+                sequenced
+            }
+            Entry::Sequenced(sequenced) => {
+                // Alone, and nobody commits: doing it here saves a hand-over to another thread and back.
+                if sequenced.written && level == Durability::Synced && seq.is_alone() {
+                    let seq = self.drive(seq);
+                    self.leave_role(seq);
+                } else {
+                    self.notify_driver(&seq);
+                    self.release(seq);
+                }
+                sequenced
+            }
+            Entry::Queued(slot) => {
+                self.notify_driver(&seq);
+                self.release(seq);
+                self.wait_slot(&slot)
+            }
+        };
+        self.settle_wait(sequenced, level)
+    }
+
+    /// Waits for the state that an answer rests on, then gives the answer.
+    pub(crate) fn settle_wait(
+        &self,
+        sequenced: Sequenced,
+        level: Durability,
+    ) -> Result<(Assigned, Durability), AppendError> {
+        // Only what was written can be told early; an answer that rests on other appends waits for them in full.
+        let level = if sequenced.written { level } else { Durability::Synced };
+        match self.wait_batch(sequenced.batch, level) {
+            Reached::Failed { batch } => Err(self.failure(&sequenced, batch)),
+            _ => sequenced.result.map(|assigned| (assigned, self.progress.level(sequenced.batch))),
+        }
+    }
+
+    /// What an append is told whose batch, or the batch its answer rests on, will never be durable.
+    pub(crate) fn failure(&self, sequenced: &Sequenced, failed: u64) -> AppendError {
+        let cause = self.seq.lock().poisoned.clone().map_or(PoisonCause::Panic, |(_, cause)| cause);
+        // Only the failed batch itself can have reached the disk in part.
+        let maybe = sequenced.written && sequenced.batch == failed;
+        AppendError::Poisoned { cause, outcome: if maybe { Outcome::Unknown } else { Outcome::NotWritten } }
+    }
+
+    fn wait_batch(&self, batch: u64, level: Durability) -> Reached {
+        if !self.options.background {
+            while self.progress.reached(batch, level) == Reached::NotYet && self.help() {}
+        }
+        match self.progress.reached(batch, level) {
+            Reached::NotYet => self.progress.wait(batch, level),
+            reached => reached,
+        }
+    }
+
+    pub(crate) fn wait_slot(&self, slot: &Arc<Slot>) -> Sequenced {
+        let waker = ThreadWaker::current();
+        loop {
+            if let Some(sequenced) = slot.poll(&waker) {
+                return sequenced;
+            }
+            if self.options.background || !self.help() {
+                std::thread::park();
+            }
+        }
+    }
+
+    /// Drives one batch, or finds space, if there is need and nobody else does. Says whether it did anything.
+    pub(crate) fn help(&self) -> bool {
+        let seq = self.seq.lock();
+        if seq.driving {
+            return false;
+        }
+        if seq.has_work() {
+            let seq = self.drive(seq);
+            self.leave_role(seq);
+            return true;
+        }
+        let needs_space = seq.needs_space.is_some();
+        self.release(seq);
+        if needs_space && !self.options.background {
+            self.provide_space();
+            return true;
+        }
+        false
+    }
+
+    /// Takes the role and commits one batch. The role stays taken.
+    pub(crate) fn drive<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) -> MutexGuard<'a, Sequencer> {
+        seq.driving = true;
+        seq.admit(&self.view);
+        if seq.open.is_empty() || seq.poisoned.is_some() {
+            return seq;
+        }
+        let mut batch = seq.take(self.options.pad_commits);
+        // Those who wait get their places in the next batch while this one is on its way.
+        seq.admit(&self.view);
+        self.release(seq);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            self.write(&mut batch)?;
+            self.publish(&batch);
+            Ok(())
+        }));
+        match result.unwrap_or(Err(PoisonCause::Panic)) {
+            Ok(()) => {
+                self.progress.advance_durable(batch.number);
+                let mut seq = self.seq.lock();
+                seq.unwitnessed_since = batch.has_appends.then(Instant::now);
+                seq.settle(batch);
+                seq
+            }
+            Err(cause) => {
+                let mut seq = self.seq.lock();
+                self.poison(&mut seq, batch.number, cause);
+                // Only now: a waiter that wakes asks the sequencer for the cause.
+                self.release(seq);
+                self.progress.fail(batch.number);
+                self.seq.lock()
+            }
+        }
+    }
+
+    /// Gives the role back; what is left to do is the writer thread's, or without one, done here.
+    pub(crate) fn leave_role<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) {
+        while !self.options.background && seq.has_work() {
+            seq = self.drive(seq);
+        }
+        seq.driving = false;
+        if seq.has_work() || seq.writer_sleeps && seq.unwitnessed_since.is_some() {
+            self.writer_bell.notify_one();
+        }
+        if seq.phase == Phase::Closing {
+            self.role_bell.notify_all();
+        }
+        let needs_space = seq.needs_space.is_some();
+        self.release(seq);
+        if !self.options.background {
+            self.maintain(false);
+            if needs_space {
+                // The append that waited has room now, or its answer; the room must be used by somebody.
+                self.help();
+            }
+        }
+    }
+
+    /// Sees to it that what was just entered will be committed, or found space for.
+    pub(crate) fn notify_driver(&self, seq: &Sequencer) {
+        if !seq.driving && seq.has_work() {
+            self.writer_bell.notify_one();
+        }
+        if seq.needs_space.is_some() {
+            self.ring_maintenance();
+        }
+    }
+
+    /// Everything that a batch asks of the disk, in the order of FORMAT.md section 10.
+    fn write(&self, batch: &mut Batch) -> Result<(), PoisonCause> {
+        let mut live = self.live.lock();
+        if let Some(footer) = &batch.footer {
+            let at = live.header.capacity - PAGE_BYTES as u64;
+            self.write_and_sync(&live, at, &footer.encode())?;
+        }
+        if let Some(header) = &batch.go_live {
+            *live = self.go_live(header)?;
+        }
+        if batch.frames == 0 {
+            return Ok(());
+        }
+        let end = batch.bytes.len();
+        batch.fill_page();
+        let fault = |operation, error| IoFault::new(operation, &live.file_name(), &error);
+        write_all_at(&*live.file, batch.page_at, &batch.bytes).map_err(|error| fault("write", error))?;
+        self.progress.advance_written(batch.number);
+        live.file.sync().map_err(|error| fault("sync", error))?;
+        batch.bytes.truncate(end);
+        Ok(())
+    }
+
+    fn write_and_sync(&self, live: &Segment, offset: u64, bytes: &[u8]) -> Result<(), PoisonCause> {
+        let fault = |operation, error| IoFault::new(operation, &live.file_name(), &error);
+        write_all_at(&*live.file, offset, bytes).map_err(|error| fault("write", error))?;
+        Ok(live.file.sync().map_err(|error| fault("sync", error))?)
+    }
+
+    /// Makes the spare the last segment.
+    fn go_live(&self, header: &SegmentHeader) -> Result<Arc<Segment>, PoisonCause> {
+        // The lock is what ends the zeroing: its last write has returned, and there is no further one.
+        let spare = self.spare.lock().take().ok_or(PoisonCause::Panic)?;
+        let file = spare.go_live(&*self.storage, header)?;
+        let segment = Segment::new(*header, file, self.options.read_mode).map_err(|error| {
+            IoFault::new("map", &crate::segment::name::segment_name(header.ordinal), &error)
+        })?;
+        let segment = Arc::new(segment);
+        self.view.write().push_segment(segment.clone());
+        *self.checkpoint_due.lock() = Some(Checkpoint {
+            log_id: self.log_id,
+            end: Location { segment: header.ordinal, offset: crate::format::FIRST_FRAME },
+            salt: header.salt,
+            last_position: header.base_position - 1,
+            batch_number: 0,
+            checksum: header.previous.checksum,
+        });
+        self.ring_maintenance();
+        Ok(segment)
+    }
+
+    /// Shows a durable batch: all of it at once.
+    fn publish(&self, batch: &Batch) {
+        let mut view = self.view.write();
+        for (position, offset) in &batch.marks {
+            view.index.marks.note(*position, batch.segment, *offset);
+        }
+        for change in &batch.changes {
+            view.index.streams.apply(change.clone());
+        }
+        view.visible = Watermark {
+            position: batch.chain.next_position - 1,
+            end: Location { segment: batch.segment, offset: batch.end() },
+        };
+    }
+}

@@ -1,0 +1,187 @@
+//! The writer thread, and the end of a log.
+//!
+//! Owns starting, stopping and closing. The writer thread drives whatever nobody else does, and writes the idle witness. A
+//! panic in a thread poisons the log and wakes everybody.
+
+use crate::engine::sequencer::Phase;
+use crate::engine::shared::Shared;
+use crate::error::{CloseError, PoisonCause};
+use crate::format::checkpoint::Checkpoint;
+use crate::format::frame::FrameKind;
+use crate::types::Location;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+impl Shared {
+    /// Starts the two threads, if the options want them.
+    pub(crate) fn start_threads(self: &Arc<Self>) -> io::Result<()> {
+        if !self.options.background {
+            self.maintain(false);
+            return Ok(());
+        }
+        let (bell, rung) = crossbeam_channel::bounded(1);
+        *self.maintenance_bell.lock() = Some(bell);
+        let shared = self.clone();
+        self.spawn("annals-maintenance", move || shared.run_maintenance(&rung))?;
+        let shared = self.clone();
+        self.spawn("annals-writer", move || shared.run_writer())
+    }
+
+    fn spawn(self: &Arc<Self>, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let shared = self.clone();
+        let guarded = move || {
+            if catch_unwind(AssertUnwindSafe(body)).is_err() {
+                shared.poison_after_panic();
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(guarded)?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+
+    /// A thread of ours is gone: nothing that waits for it may wait for ever.
+    fn poison_after_panic(&self) {
+        let mut seq = self.seq.lock();
+        let batch = self.progress.next_batch();
+        self.poison(&mut seq, batch, PoisonCause::Panic);
+        seq.driving = false;
+        self.role_bell.notify_all();
+        self.release(seq);
+        self.progress.fail(batch);
+    }
+
+    /// The life of the writer thread.
+    fn run_writer(&self) {
+        let mut seq = self.seq.lock();
+        loop {
+            if !seq.driving && seq.has_work() {
+                seq = self.drive(seq);
+                while seq.has_work() {
+                    seq = self.drive(seq);
+                }
+                self.leave_role(seq);
+                seq = self.seq.lock();
+                continue;
+            }
+            if matches!(seq.phase, Phase::Closed) || seq.poisoned.is_some() && seq.phase != Phase::Open {
+                return;
+            }
+            match seq.unwitnessed_since.filter(|_| seq.poisoned.is_none()) {
+                None => {
+                    seq.writer_sleeps = true;
+                    self.writer_bell.wait(&mut seq);
+                    seq.writer_sleeps = false;
+                    // The log comes to life again: so does what runs ahead of it.
+                    self.ring_maintenance();
+                }
+                Some(since) => {
+                    let due = since + self.options.idle_witness_after;
+                    if Instant::now() < due {
+                        self.writer_bell.wait_until(&mut seq, due);
+                    } else if !seq.driving && seq.phase == Phase::Open {
+                        seq.witness(FrameKind::Idle);
+                        if seq.open.is_empty() {
+                            seq.unwitnessed_since = None;
+                        }
+                    } else {
+                        self.writer_bell.wait(&mut seq);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes everything durable that was accepted, testifies to it, and lets the next one open the directory.
+    pub(crate) fn close(&self) -> Result<(), CloseError> {
+        let mut seq = self.seq.lock();
+        match seq.phase {
+            Phase::Closed => return self.closed.lock().clone(),
+            Phase::ReadOnly => {
+                seq.phase = Phase::Closed;
+                return Ok(());
+            }
+            Phase::Closing => {
+                while seq.phase != Phase::Closed {
+                    self.role_bell.wait(&mut seq);
+                }
+                return self.closed.lock().clone();
+            }
+            Phase::Open => seq.phase = Phase::Closing,
+        }
+        // 1. Finish what was accepted.
+        loop {
+            if seq.driving {
+                self.role_bell.wait(&mut seq);
+            } else if seq.has_work() {
+                seq = self.drive(seq);
+                seq.driving = false;
+            } else if seq.needs_space.is_some() && seq.poisoned.is_none() {
+                self.release(seq);
+                self.provide_space();
+                seq = self.seq.lock();
+            } else {
+                break;
+            }
+        }
+        // 2. Testify.
+        if seq.poisoned.is_none() {
+            seq.witness(FrameKind::Closed);
+            if seq.has_work() {
+                seq = self.drive(seq);
+                seq.driving = false;
+            }
+        }
+        let result = match &seq.poisoned {
+            Some((_, cause)) => Err(CloseError::Poisoned(cause.clone())),
+            None => Ok(Checkpoint {
+                log_id: self.log_id,
+                end: Location { segment: seq.tail.header.ordinal, offset: seq.open.end() },
+                salt: seq.tail.header.salt,
+                last_position: seq.appended(),
+                batch_number: seq.tail.chain.batch_number,
+                checksum: seq.tail.chain.checksum,
+            }),
+        };
+        self.release(seq);
+        // 3. The threads end before the checkpoint is written: the maintenance writes one, too.
+        *self.maintenance_bell.lock() = None;
+        self.writer_bell.notify_all();
+        let result = result.and_then(|checkpoint| {
+            self.join("annals-maintenance");
+            crate::engine::maintenance::write_checkpoint(&*self.storage, &checkpoint)
+                .map_err(CloseError::Checkpoint)
+        });
+        // 4. Out.
+        *self.closed.lock() = result.clone();
+        let mut seq = self.seq.lock();
+        seq.phase = Phase::Closed;
+        self.writer_bell.notify_all();
+        self.role_bell.notify_all();
+        self.release(seq);
+        self.join("");
+        *self.lock.lock() = None;
+        result
+    }
+
+    /// Waits for the threads of this name, or for all. A thread never waits for itself.
+    fn join(&self, name: &str) {
+        let threads: Vec<_> = {
+            let mut threads = self.threads.lock();
+            threads.extract_if(.., |thread| name.is_empty() || thread.thread().name() == Some(name)).collect()
+        };
+        for thread in threads {
+            if thread.thread().id() != std::thread::current().id() {
+                // It panicked: then the log is poisoned, which is what its users are told.
+                let _ = thread.join();
+            }
+        }
+    }
+
+    /// Whether the current thread is one of the log's own.
+    pub(crate) fn is_own_thread(&self) -> bool {
+        let current = std::thread::current().id();
+        self.threads.lock().iter().any(|thread| thread.thread().id() == current)
+    }
+}

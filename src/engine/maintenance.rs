@@ -1,0 +1,144 @@
+//! Chores that the writer must not wait for: the next segment, its zeros, the checkpoint.
+//!
+//! Owns their pace and their order. A failure here never poisons: no acknowledged byte depends on it.
+
+use crate::engine::sequencer::Ready;
+use crate::engine::shared::Shared;
+use crate::engine::spare::{Spare, next_capacity};
+use crate::error::IoFault;
+use crate::format::checkpoint::Checkpoint;
+use crate::segment::name::{CHECKPOINT, CHECKPOINT_TEMPORARY};
+use crate::storage::{Storage, write_all_at};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::io;
+use std::time::Duration;
+
+/// Between two steps of zeroing: with steps of 256 KiB, some 300 MB/s.
+const ZERO_PAUSE: Duration = Duration::from_micros(850);
+/// Zeros run ahead of the log's growth by this many bytes at least.
+const ZERO_LEAD: u64 = 1 << 20;
+/// A log that grew by more than this between two steps is being filled in bulk: zeros would only double the bytes.
+const BULK_BYTES: u64 = 512 << 10;
+
+/// What the maintenance should look at again, and when.
+pub(crate) enum Again {
+    /// There is more to zero.
+    Soon,
+    /// When the log has grown.
+    Later,
+}
+
+impl Shared {
+    /// Does what is to be done. `bulk`: leave the zeros alone for now.
+    pub(crate) fn maintain(&self, bulk: bool) -> Again {
+        let (wanted, needed) = {
+            let seq = self.seq.lock();
+            if seq.poisoned.is_some() {
+                return Again::Later;
+            }
+            // After a failure only an append that needs the space is a reason to try again.
+            (seq.ready.is_none() && seq.disk_full.is_none(), seq.needs_space.is_some())
+        };
+        if wanted || needed {
+            self.provide_space();
+        }
+        let due = self.checkpoint_due.lock().take();
+        if let Some(checkpoint) = due {
+            // Without it, open has one witness less; the next roll or close writes another.
+            let _ = write_checkpoint(&*self.storage, &checkpoint);
+        }
+        if bulk { Again::Soon } else { self.zero_ahead() }
+    }
+
+    /// Makes the spare that is missing, or lets the one that is too small grow, and tells the sequencer. On failure the
+    /// append that waits for it is refused.
+    pub(crate) fn provide_space(&self) {
+        let found = self.find_space();
+        let mut seq = self.seq.lock();
+        match found {
+            Ok(Some(ready)) => {
+                seq.disk_full = None;
+                seq.tail.reserved = true;
+                seq.ready = Some(ready);
+                seq.admit(&self.view);
+            }
+            Ok(None) => {}
+            Err(fault) => seq.refuse_for_space(&fault, &self.view),
+        }
+        if seq.has_work() {
+            self.writer_bell.notify_one();
+        }
+        self.release(seq);
+    }
+
+    /// `None`: the spare that is there belongs to a batch that is on its way; the next one is made when it has gone live.
+    fn find_space(&self) -> Result<Option<Ready>, IoFault> {
+        let (last, reserved, frame) = {
+            let mut seq = self.seq.lock();
+            // Withdrawn while it may change; whoever needs it meanwhile waits in the queue.
+            seq.ready = None;
+            (seq.tail.header, seq.tail.reserved, seq.needs_space.unwrap_or(0))
+        };
+        if !reserved {
+            let live = self.live.lock().clone();
+            let fault = |error| IoFault::new("allocate", &live.file_name(), &error);
+            live.file.allocate(live.header.capacity).map_err(fault)?;
+        }
+        let capacity = next_capacity(last.capacity, self.options.segment_bytes, frame);
+        let mut spare = self.spare.lock();
+        let spare = match &mut *spare {
+            Some(spare) if spare.salt == last.salt => return Ok(None),
+            Some(spare) => {
+                if frame > 0 {
+                    spare.grow(capacity)?;
+                }
+                spare
+            }
+            none => none.insert(Spare::make(&*self.storage, capacity)?),
+        };
+        Ok(Some(Ready { salt: spare.salt, capacity: spare.capacity }))
+    }
+
+    /// Zeros a step of the spare, as far as the log has grown towards it.
+    fn zero_ahead(&self) -> Again {
+        let (used, capacity) = {
+            let seq = self.seq.lock();
+            (seq.open.end(), seq.tail.header.capacity)
+        };
+        let mut spare = self.spare.lock();
+        let Some(spare) = spare.as_mut() else { return Again::Later };
+        let target = (spare.capacity as f64 * 2.0 * used as f64 / capacity as f64) as u64 + ZERO_LEAD;
+        // A failure to zero costs speed, nothing else.
+        if spare.zero_step(target).unwrap_or(false) { Again::Soon } else { Again::Later }
+    }
+
+    /// The life of the maintenance thread: until its bell is taken away.
+    pub(crate) fn run_maintenance(&self, bell: &Receiver<()>) {
+        let mut bulk = false;
+        loop {
+            let before = self.seq.lock().appended_bytes;
+            let rung = match self.maintain(bulk) {
+                Again::Soon => bell.recv_timeout(ZERO_PAUSE),
+                Again::Later => bell.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            if rung == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+            bulk = self.seq.lock().appended_bytes - before > BULK_BYTES;
+        }
+    }
+}
+
+/// Writes the checkpoint so that either the old one or the new one is there, whatever happens.
+pub(crate) fn write_checkpoint(storage: &dyn Storage, checkpoint: &Checkpoint) -> Result<(), IoFault> {
+    let fault = |operation| move |error: io::Error| IoFault::new(operation, CHECKPOINT, &error);
+    match storage.remove(CHECKPOINT_TEMPORARY) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault("remove")(error)),
+        _ => {}
+    }
+    let file = storage.create(CHECKPOINT_TEMPORARY).map_err(fault("create"))?;
+    write_all_at(&*file, 0, &checkpoint.encode()).map_err(fault("write"))?;
+    file.sync().map_err(fault("sync"))?;
+    storage.rename(CHECKPOINT_TEMPORARY, CHECKPOINT).map_err(fault("rename"))?;
+    storage.sync_directory().map_err(fault("sync the directory of"))
+}

@@ -1,0 +1,277 @@
+//! Outcomes of appends, and the handle to one that is under way.
+//!
+//! Owns the translation from what the sequencer assigned to what the user sees. Polling a handle does no input or output
+//! and parks no thread.
+
+use crate::engine::progress::Reached;
+use crate::engine::sequencer::{Assigned, Sequenced};
+use crate::engine::shared::Shared;
+use crate::engine::slot::Slot;
+use crate::error::AppendError;
+use crate::types::Durability;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+/// What became of an append to one stream.
+///
+/// An append without events registers the stream and assigns nothing: then `first_version` is `last_version + 1` and
+/// `first_position` is `last_position + 1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Appended {
+    /// Version of the first event.
+    pub first_version: u64,
+    /// Version of the last event: the stream's version now.
+    pub last_version: u64,
+    /// Position of the first event.
+    pub first_position: u64,
+    /// Position of the last event.
+    pub last_position: u64,
+    /// Time given to all events of the append, nanoseconds since 1970.
+    pub time_nanos: u64,
+    /// The level reached when this was told; at least what was asked for.
+    pub durability: Durability,
+}
+
+/// What became of one part of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamAppended {
+    /// The stream.
+    pub stream: String,
+    /// Version of the part's first event; `last_version + 1` if it has none.
+    pub first_version: u64,
+    /// Version of the stream after this part.
+    pub last_version: u64,
+    /// Position of the part's first event; of the next event to come if it has none.
+    pub first_position: u64,
+}
+
+/// What became of a batch over many streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchAppended {
+    /// Position of the batch's first event.
+    pub first_position: u64,
+    /// Position of its last event; `first_position - 1` if it has none.
+    pub last_position: u64,
+    /// Time given to all events of the batch, nanoseconds since 1970.
+    pub time_nanos: u64,
+    /// One for each part, in the order in which the parts were added.
+    pub streams: Vec<StreamAppended>,
+    /// The level reached when this was told; at least what was asked for.
+    pub durability: Durability,
+}
+
+impl Appended {
+    /// When the events were appended.
+    pub fn time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.time_nanos)
+    }
+}
+
+impl BatchAppended {
+    /// When the events were appended.
+    pub fn time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.time_nanos)
+    }
+}
+
+/// An outcome, made from what the sequencer assigned. Not for users to implement.
+pub trait FromAssigned: Sized {
+    #[doc(hidden)]
+    fn from_assigned(parts: Parts<'_>) -> Self;
+}
+
+/// What an outcome is made of.
+#[doc(hidden)]
+pub struct Parts<'a> {
+    assigned: &'a Assigned,
+    names: &'a [String],
+    durability: Durability,
+}
+
+impl FromAssigned for Appended {
+    fn from_assigned(Parts { assigned, durability, .. }: Parts<'_>) -> Self {
+        let run = assigned.runs.as_slice().first();
+        Appended {
+            first_version: run.map_or(0, |run| run.first_version),
+            last_version: run.map_or(0, |run| run.last_version),
+            first_position: assigned.first_position,
+            last_position: last_position(assigned),
+            time_nanos: assigned.time,
+            durability,
+        }
+    }
+}
+
+impl FromAssigned for BatchAppended {
+    fn from_assigned(Parts { assigned, names, durability }: Parts<'_>) -> Self {
+        let streams = assigned.runs.as_slice().iter().map(|run| StreamAppended {
+            stream: names.get(run.party as usize).cloned().unwrap_or_default(),
+            first_version: run.first_version,
+            last_version: run.last_version,
+            first_position: run.first_position,
+        });
+        BatchAppended {
+            first_position: assigned.first_position,
+            last_position: last_position(assigned),
+            time_nanos: assigned.time,
+            streams: streams.collect(),
+            durability,
+        }
+    }
+}
+
+fn last_position(assigned: &Assigned) -> u64 {
+    assigned.first_position + u64::from(assigned.events) - 1
+}
+
+/// Makes an outcome of what was assigned.
+pub(crate) fn outcome<T: FromAssigned>(assigned: &Assigned, names: &[String], durability: Durability) -> T {
+    T::from_assigned(Parts { assigned, names, durability })
+}
+
+/// An append under way: wait for it, poll it, await it, or let it go.
+///
+/// Once an append is numbered ([`Pending::assigned`] tells), dropping the handle cancels nothing: the append becomes durable
+/// or the log is poisoned. Before that, it waits in a queue for room, and dropping the handle withdraws it.
+///
+/// The handle holds the log's internals, not the log: it does not keep the log open.
+#[must_use = "an append that still waits for room is withdrawn when its handle is dropped"]
+pub struct Pending<T> {
+    shared: Arc<Shared>,
+    state: State,
+    names: Vec<String>,
+    level: Durability,
+    registered: Option<Waker>,
+    outcome: std::marker::PhantomData<fn() -> T>,
+}
+
+enum State {
+    Sequenced(Sequenced),
+    Queued(Arc<Slot>),
+}
+
+impl<T: FromAssigned> Pending<T> {
+    pub(crate) fn sequenced(
+        shared: Arc<Shared>,
+        sequenced: Sequenced,
+        names: Vec<String>,
+        level: Durability,
+    ) -> Self {
+        let state = State::Sequenced(sequenced);
+        Pending { shared, state, names, level, registered: None, outcome: std::marker::PhantomData }
+    }
+
+    pub(crate) fn queued(
+        shared: Arc<Shared>,
+        slot: Arc<Slot>,
+        names: Vec<String>,
+        level: Durability,
+    ) -> Self {
+        let state = State::Queued(slot);
+        Pending { shared, state, names, level, registered: None, outcome: std::marker::PhantomData }
+    }
+
+    /// What the append was given, or why it was refused: known as soon as it is numbered, long before it is durable.
+    /// `None` while it waits for room.
+    ///
+    /// **Provisional**: it rests on appends that a crash could still lose, its own and those before. Only
+    /// [`Pending::wait`] and awaiting tell what is durable.
+    pub fn assigned(&self) -> Option<Result<T, AppendError>> {
+        let sequenced = match &self.state {
+            State::Sequenced(sequenced) => sequenced.clone(),
+            State::Queued(slot) => slot.peek()?,
+        };
+        let level = self.shared.progress.level(sequenced.batch);
+        Some(sequenced.result.map(|assigned| outcome(&assigned, &self.names, level)))
+    }
+
+    /// Blocks until the append has reached its level, or failed.
+    ///
+    /// # Errors
+    /// See [`AppendError`]. A conflict is told only once the state that it rests on is durable.
+    pub fn wait(mut self) -> Result<T, AppendError> {
+        if let State::Queued(slot) = &self.state {
+            let slot = slot.clone();
+            self.state = State::Sequenced(self.shared.wait_slot(&slot));
+        }
+        let State::Sequenced(sequenced) = &self.state else { return Err(AppendError::Closed) };
+        // Perhaps nobody commits just now, and this thread has nothing better to do.
+        if self.shared.progress.reached(sequenced.batch, self.level) == Reached::NotYet {
+            self.shared.help();
+        }
+        let (assigned, durability) = self.shared.settle_wait(sequenced.clone(), self.level)?;
+        Ok(outcome(&assigned, &self.names, durability))
+    }
+
+    /// Whether [`Pending::wait`] would return at once.
+    pub fn is_done(&self) -> bool {
+        let batch = match &self.state {
+            State::Sequenced(sequenced) => sequenced.batch,
+            State::Queued(slot) => match slot.peek() {
+                Some(sequenced) => sequenced.batch,
+                None => return false,
+            },
+        };
+        self.shared.progress.reached(batch, self.level) != Reached::NotYet
+    }
+}
+
+impl<T: FromAssigned> Future for Pending<T> {
+    type Output = Result<T, AppendError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if let State::Queued(slot) = &this.state {
+            match slot.poll(context.waker()) {
+                None => return Poll::Pending,
+                Some(sequenced) => this.state = State::Sequenced(sequenced),
+            }
+        }
+        let State::Sequenced(sequenced) = &this.state else { return Poll::Pending };
+        // Awaiting always means durable, unless the append itself asked for less.
+        let level = if sequenced.written { this.level } else { Durability::Synced };
+        let mut reached = this.shared.progress.reached(sequenced.batch, level);
+        if reached == Reached::NotYet
+            && !this.registered.as_ref().is_some_and(|w| w.will_wake(context.waker()))
+        {
+            this.shared.progress.register(sequenced.batch, context.waker());
+            this.registered = Some(context.waker().clone());
+            reached = this.shared.progress.reached(sequenced.batch, level);
+        }
+        match reached {
+            Reached::NotYet => Poll::Pending,
+            Reached::Failed { batch } => Poll::Ready(Err(this.shared.failure(sequenced, batch))),
+            Reached::Yes => Poll::Ready(sequenced.result.clone().map(|assigned| {
+                let level = this.shared.progress.level(sequenced.batch);
+                outcome(&assigned, &this.names, level)
+            })),
+        }
+    }
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        if let State::Queued(slot) = &self.state {
+            slot.withdraw();
+        }
+    }
+}
+
+impl<T> Unpin for Pending<T> {}
+
+impl<T> fmt::Debug for Pending<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Sequenced(sequenced) => format!("numbered, batch {}", sequenced.batch),
+            State::Queued(_) => "waiting for room".to_owned(),
+        };
+        f.debug_struct("Pending").field("state", &state).finish_non_exhaustive()
+    }
+}

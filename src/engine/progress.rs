@@ -1,0 +1,146 @@
+//! How far the log has come, for those who wait: by parking a thread or by being polled.
+//!
+//! Owns the numbers of the batches that are written, durable or failed, and everybody who waits for one. `durable <= written`;
+//! a batch at or above `failed` will never be durable. Must never be advanced before the index shows the batch.
+
+use crate::types::Durability;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::task::Waker;
+
+/// What a waiter learns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    Yes,
+    NotYet,
+    /// The batch in which everything ended: this one or an earlier one.
+    Failed {
+        batch: u64,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Progress {
+    written: AtomicU64,
+    durable: AtomicU64,
+    failed: AtomicU64,
+    /// By batch number modulo 2: only the open batch and the one in flight are waited for, so one batch's end wakes only
+    /// those who wait for it.
+    lanes: [Lane; 2],
+    wakers: Mutex<Vec<(u64, Waker)>>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    /// Changes whenever a sleeper should look again.
+    generation: AtomicU32,
+    sleepers: AtomicU32,
+    /// Those among the sleepers who wait only for the write.
+    early_sleepers: AtomicU32,
+}
+
+impl Lane {
+    fn wake(&self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            // One call for all: waking them one by one costs the committing thread more than a sync.
+            atomic_wait::wake_all(&self.generation);
+        }
+    }
+}
+
+impl Progress {
+    pub(crate) fn new(durable: u64) -> Progress {
+        Progress {
+            written: AtomicU64::new(durable),
+            durable: AtomicU64::new(durable),
+            failed: AtomicU64::new(u64::MAX),
+            lanes: Default::default(),
+            wakers: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn reached(&self, batch: u64, level: Durability) -> Reached {
+        let bound = match level {
+            Durability::Sequenced => return Reached::Yes,
+            Durability::Written => &self.written,
+            Durability::Synced => &self.durable,
+        };
+        if bound.load(Ordering::SeqCst) >= batch {
+            return Reached::Yes;
+        }
+        match self.failed.load(Ordering::SeqCst) {
+            failed if failed <= batch => Reached::Failed { batch: failed },
+            _ => Reached::NotYet,
+        }
+    }
+
+    /// The level that a batch has reached by now.
+    pub(crate) fn level(&self, batch: u64) -> Durability {
+        [Durability::Synced, Durability::Written]
+            .into_iter()
+            .find(|level| self.reached(batch, *level) == Reached::Yes)
+            .unwrap_or(Durability::Sequenced)
+    }
+
+    /// Parks the thread until the batch has reached the level or failed.
+    pub(crate) fn wait(&self, batch: u64, level: Durability) -> Reached {
+        let lane = &self.lanes[(batch & 1) as usize];
+        loop {
+            let generation = lane.generation.load(Ordering::SeqCst);
+            lane.sleepers.fetch_add(1, Ordering::SeqCst);
+            let early = u32::from(level < Durability::Synced);
+            lane.early_sleepers.fetch_add(early, Ordering::SeqCst);
+            // Looked at after counting itself among the sleepers: whoever advances after this look sees the count.
+            let reached = self.reached(batch, level);
+            if reached == Reached::NotYet {
+                atomic_wait::wait(&lane.generation, generation);
+            }
+            lane.early_sleepers.fetch_sub(early, Ordering::SeqCst);
+            lane.sleepers.fetch_sub(1, Ordering::SeqCst);
+            if reached != Reached::NotYet {
+                return reached;
+            }
+        }
+    }
+
+    /// The first batch that is not durable.
+    pub(crate) fn next_batch(&self) -> u64 {
+        self.durable.load(Ordering::SeqCst) + 1
+    }
+
+    /// Asks to be woken when the batch is durable or has failed. The caller looks again after this call.
+    pub(crate) fn register(&self, batch: u64, waker: &Waker) {
+        self.wakers.lock().push((batch, waker.clone()));
+    }
+
+    pub(crate) fn advance_written(&self, batch: u64) {
+        self.written.store(batch, Ordering::SeqCst);
+        let lane = &self.lanes[(batch & 1) as usize];
+        if lane.early_sleepers.load(Ordering::SeqCst) > 0 {
+            lane.wake();
+        }
+    }
+
+    pub(crate) fn advance_durable(&self, batch: u64) {
+        self.written.store(batch, Ordering::SeqCst);
+        self.durable.store(batch, Ordering::SeqCst);
+        self.lanes[(batch & 1) as usize].wake();
+        self.wake_pollers(batch);
+    }
+
+    /// This batch and all after it will never be durable.
+    pub(crate) fn fail(&self, batch: u64) {
+        self.failed.store(batch, Ordering::SeqCst);
+        self.lanes.iter().for_each(Lane::wake);
+        self.wake_pollers(u64::MAX);
+    }
+
+    fn wake_pollers(&self, up_to: u64) {
+        let ready: Vec<Waker> = {
+            let mut wakers = self.wakers.lock();
+            wakers.extract_if(.., |(batch, _)| *batch <= up_to).map(|(_, waker)| waker).collect()
+        };
+        ready.into_iter().for_each(Waker::wake);
+    }
+}

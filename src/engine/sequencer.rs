@@ -1,0 +1,665 @@
+//! The sequencer: conditions, versions, positions, time, and the open batch. Everything here happens under one lock.
+//!
+//! Owns the order of the log from the moment of acceptance. Never touches a file and never waits: what cannot be done now
+//! is queued, in order, and done when the batch before is taken or space is found.
+
+use crate::engine::batch::Batch;
+use crate::engine::request::Request;
+use crate::engine::slot::Slot;
+use crate::engine::view::View;
+use crate::error::{AppendError, IoFault, Outcome, PoisonCause};
+use crate::format::bytes::at_most;
+use crate::format::frame::{Chain, FRAME_HEADER_BYTES, FrameHeader, FrameKind};
+use crate::format::section::{ENTRY_BYTES, SectionEntry, SectionKind};
+use crate::format::segment::{Digest, Link, SegmentFooter, SegmentHeader};
+use crate::format::{FIRST_FRAME, PAGE_BYTES};
+use crate::index::streams::{Change, Run, Stream, StreamChange};
+use crate::types::{ExpectedVersion, NUMBER_MAX};
+use foldhash::fast::FixedState;
+use parking_lot::RwLock;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+/// What was given to the events of an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    pub(crate) first_position: u64,
+    pub(crate) events: u32,
+    pub(crate) time: u64,
+    /// One for each section that the caller asked for, in order.
+    pub(crate) runs: Runs,
+}
+
+/// What was given to the events of one section. Without events: first is last + 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AssignedRun {
+    pub(crate) party: u32,
+    pub(crate) first_version: u64,
+    pub(crate) last_version: u64,
+    pub(crate) first_position: u64,
+}
+
+/// One without a heap, as most appends have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Runs {
+    One(AssignedRun),
+    Many(Vec<AssignedRun>),
+}
+
+impl Runs {
+    pub(crate) fn as_slice(&self) -> &[AssignedRun] {
+        match self {
+            Runs::One(run) => std::slice::from_ref(run),
+            Runs::Many(runs) => runs,
+        }
+    }
+}
+
+/// An append that has its answer, which may be told once the batch is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sequenced {
+    pub(crate) result: Result<Assigned, AppendError>,
+    /// The batch that holds it, or the last one that its answer rests on; 0 if that is all durable already.
+    pub(crate) batch: u64,
+    /// Whether anything of it is in that batch.
+    pub(crate) written: bool,
+}
+
+impl Sequenced {
+    pub(crate) fn refused(error: AppendError) -> Sequenced {
+        Sequenced { result: Err(error), batch: 0, written: false }
+    }
+}
+
+/// Why an append must wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The open batch has no room; the next one will.
+    Turn,
+    /// No segment has room for a frame of so many bytes.
+    Space { bytes: u64 },
+}
+
+/// What becomes of an append that comes in.
+pub(crate) enum Entry {
+    Sequenced(Sequenced),
+    Queued(Arc<Slot>),
+}
+
+/// The state of a stream as of the last append that was sequenced.
+#[derive(Debug, Clone, Copy, Default)]
+struct Head {
+    version: u64,
+    registered: bool,
+    tombstoned: bool,
+    /// The batch that this state comes from; 0 if it is visible.
+    batch: u64,
+}
+
+impl Head {
+    fn visible(stream: &Stream) -> Head {
+        Head {
+            version: stream.version,
+            registered: stream.registered,
+            tombstoned: stream.tombstoned,
+            batch: 0,
+        }
+    }
+
+    fn meets(&self, expected: ExpectedVersion) -> bool {
+        match expected {
+            ExpectedVersion::Any => true,
+            ExpectedVersion::NoStream => self.version == 0,
+            ExpectedVersion::StreamExists => self.registered,
+            ExpectedVersion::NotRegistered => !self.registered,
+            ExpectedVersion::Exact(version) => self.version == version,
+        }
+    }
+}
+
+/// The last segment as of the last frame that was sequenced.
+pub(crate) struct Tail {
+    pub(crate) header: SegmentHeader,
+    pub(crate) chain: Chain,
+    pub(crate) frames: u64,
+    pub(crate) events: u64,
+    pub(crate) digest: Digest,
+    /// Has its footer, or will have it with the open batch.
+    pub(crate) sealed: bool,
+    /// Its space is reserved; without, nothing more may be written to it.
+    pub(crate) reserved: bool,
+}
+
+impl Tail {
+    /// A segment without a frame. `before` is the chain that goes on.
+    pub(crate) fn fresh(header: SegmentHeader, before: &Chain) -> Tail {
+        Tail {
+            header,
+            chain: Chain { batch_start: 0, ..*before },
+            frames: 0,
+            events: 0,
+            digest: Digest::new(),
+            sealed: false,
+            reserved: true,
+        }
+    }
+
+    fn footer(&self, end: u64) -> SegmentFooter {
+        SegmentFooter {
+            generation: 0,
+            log_id: self.header.log_id,
+            salt: self.header.salt,
+            ordinal: self.header.ordinal,
+            end,
+            frames: self.frames,
+            events: self.events,
+            base_position: self.header.base_position,
+            last_position: self.chain.next_position - 1,
+            last_batch: self.chain.batch_number,
+            last_time: if self.frames == 0 { 0 } else { self.chain.time },
+            last_checksum: self.chain.checksum,
+            digest: self.digest.value(),
+        }
+    }
+}
+
+/// A segment that is made ready: what the sequencer must know of it to stamp frames for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ready {
+    pub(crate) salt: u64,
+    pub(crate) capacity: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Open,
+    Closing,
+    Closed,
+    ReadOnly,
+}
+
+pub(crate) struct Sequencer {
+    pub(crate) phase: Phase,
+    /// The batch in which the log was poisoned, and why.
+    pub(crate) poisoned: Option<(u64, PoisonCause)>,
+    /// Somebody is committing: the role that exists once.
+    pub(crate) driving: bool,
+    pub(crate) open: Batch,
+    pub(crate) tail: Tail,
+    /// The next segment, if it is ready.
+    pub(crate) ready: Option<Ready>,
+    /// The append at the head of the queue needs a segment with room for so many bytes.
+    pub(crate) needs_space: Option<u64>,
+    /// The last attempt to find space failed.
+    pub(crate) disk_full: Option<IoFault>,
+    /// When the last batch with appends became durable, if no witness follows it yet.
+    pub(crate) unwitnessed_since: Option<Instant>,
+    /// Bytes of all frames since open.
+    pub(crate) appended_bytes: u64,
+    /// The writer thread sleeps without an alarm.
+    pub(crate) writer_sleeps: bool,
+    /// Who waits for an answer that is there now; woken by whoever lets go of the lock.
+    pub(crate) to_wake: Vec<Waker>,
+    queue: VecDeque<Arc<Slot>>,
+    /// Streams with a state that is not visible yet, by number.
+    unsettled: HashMap<u32, Head, FixedState>,
+    batch_bytes: u64,
+    /// Memory to use again.
+    spare_batch: Option<Batch>,
+    heads: Vec<(Option<u32>, Head)>,
+    table: Vec<u8>,
+}
+
+impl Sequencer {
+    /// `page` holds the bytes of the tail's last page up to `end`.
+    pub(crate) fn new(
+        tail: Tail,
+        end: u64,
+        page: &[u8],
+        next_batch: u64,
+        batch_bytes: u64,
+        phase: Phase,
+    ) -> Self {
+        let mut open = Batch { number: next_batch, segment: tail.header.ordinal, ..Batch::default() };
+        open.begin_at(end);
+        open.bytes.extend_from_slice(page);
+        Sequencer {
+            phase,
+            poisoned: None,
+            driving: false,
+            open,
+            tail,
+            ready: None,
+            needs_space: None,
+            disk_full: None,
+            unwitnessed_since: None,
+            appended_bytes: 0,
+            writer_sleeps: false,
+            to_wake: Vec::new(),
+            queue: VecDeque::new(),
+            unsettled: HashMap::default(),
+            batch_bytes,
+            spare_batch: None,
+            heads: Vec::new(),
+            table: Vec::new(),
+        }
+    }
+
+    /// Position of the last event that was sequenced.
+    pub(crate) fn appended(&self) -> u64 {
+        self.tail.chain.next_position - 1
+    }
+
+    /// Whether somebody should drive.
+    pub(crate) fn has_work(&self) -> bool {
+        self.poisoned.is_none()
+            && (!self.open.is_empty() || (!self.queue.is_empty() && self.needs_space.is_none()))
+    }
+
+    /// Whether an append alone in the open batch may be committed by its own caller.
+    pub(crate) fn is_alone(&self) -> bool {
+        !self.driving && self.open.frames == 1 && self.queue.is_empty()
+    }
+
+    /// Whether the log takes no more appends, and how it says so.
+    pub(crate) fn refusal(&self) -> Option<AppendError> {
+        if let Some((_, cause)) = &self.poisoned {
+            return Some(AppendError::Poisoned { cause: cause.clone(), outcome: Outcome::NotWritten });
+        }
+        match self.phase {
+            Phase::Open => None,
+            Phase::Closing | Phase::Closed => Some(AppendError::Closed),
+            Phase::ReadOnly => Some(AppendError::ReadOnly),
+        }
+    }
+
+    /// Takes in an append: numbers it, or lets it wait behind those who wait already.
+    pub(crate) fn enter(&mut self, request: Request, now: u64, view: &RwLock<View>) -> Entry {
+        match self.try_enter(&request, now, view) {
+            Ok(sequenced) => Entry::Sequenced(sequenced),
+            Err(wait) => {
+                if let Wait::Space { bytes } = wait
+                    && self.queue.is_empty()
+                {
+                    self.needs_space = Some(bytes);
+                }
+                let slot = Arc::new(Slot::new(request, now));
+                self.queue.push_back(slot.clone());
+                Entry::Queued(slot)
+            }
+        }
+    }
+
+    /// The same without waiting.
+    pub(crate) fn try_enter(
+        &mut self,
+        request: &Request,
+        now: u64,
+        view: &RwLock<View>,
+    ) -> Result<Sequenced, Wait> {
+        if let Some(error) = self.refusal() {
+            return Ok(Sequenced::refused(error));
+        }
+        if !self.queue.is_empty() {
+            return Err(Wait::Turn);
+        }
+        self.sequence(request, now, view)
+    }
+
+    /// Gives those who wait their turn, in order, as far as there is room.
+    pub(crate) fn admit(&mut self, view: &RwLock<View>) {
+        if self.poisoned.is_some() {
+            return;
+        }
+        self.needs_space = None;
+        while let Some(slot) = self.queue.pop_front() {
+            match slot.admit(|request, now| self.sequence(request, now, view)) {
+                Ok(waker) => self.to_wake.extend(waker),
+                Err(wait) => {
+                    self.queue.push_front(slot);
+                    if let Wait::Space { bytes } = wait {
+                        self.needs_space = Some(bytes);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Tells the append that waits for space that there is none, and lets the next ones try.
+    pub(crate) fn refuse_for_space(&mut self, fault: &IoFault, view: &RwLock<View>) {
+        self.disk_full = Some(fault.clone());
+        while self.needs_space.take().is_some() {
+            if let Some(slot) = self.queue.pop_front() {
+                self.to_wake.extend(slot.resolve(Sequenced::refused(AppendError::DiskFull(fault.clone()))));
+            }
+            self.admit(view);
+        }
+    }
+
+    /// Refuses all who wait.
+    pub(crate) fn refuse_queue(&mut self, error: &AppendError) {
+        self.needs_space = None;
+        for slot in self.queue.drain(..) {
+            self.to_wake.extend(slot.resolve(Sequenced::refused(error.clone())));
+        }
+    }
+
+    /// The heart: conditions, room, numbers, bytes. Either all of the append is in the open batch afterwards, or nothing.
+    fn sequence(&mut self, request: &Request, now: u64, view: &RwLock<View>) -> Result<Sequenced, Wait> {
+        let mut heads = std::mem::take(&mut self.heads);
+        heads.clear();
+        let verdict = self.sequence_with(&mut heads, request, now, view);
+        self.heads = heads;
+        verdict
+    }
+
+    fn sequence_with(
+        &mut self,
+        heads: &mut Vec<(Option<u32>, Head)>,
+        request: &Request,
+        now: u64,
+        view: &RwLock<View>,
+    ) -> Result<Sequenced, Wait> {
+        // 1. Conditions, against all that was sequenced before.
+        let rests_on = match self.check(heads, request, view) {
+            Ok(batch) => batch,
+            Err((error, batch)) => return Ok(Sequenced { result: Err(error), batch, written: false }),
+        };
+        // 2. Is there anything to write?
+        let registered = |party: u32| heads.get(party as usize).is_some_and(|(_, head)| head.registered);
+        if request.only_registers() && request.drafts.iter().all(|draft| registered(draft.party)) {
+            let position = self.tail.chain.next_position;
+            let run = |party: u32| unchanged(party, heads[party as usize].1.version, position);
+            let runs = request.drafts.iter().map(|draft| run(draft.party)).collect();
+            let assigned = Assigned {
+                first_position: position,
+                events: 0,
+                time: self.tail.chain.time,
+                runs: one_or_many(runs),
+            };
+            return Ok(Sequenced { result: Ok(assigned), batch: rests_on, written: false });
+        }
+        let first_position = self.tail.chain.next_position;
+        let last = first_position.saturating_add(u64::from(request.events));
+        if at_most("position", NUMBER_MAX, last).is_err() {
+            let error = AppendError::TooLarge { what: "position", len: last, max: NUMBER_MAX };
+            return Ok(Sequenced::refused(error));
+        }
+        // 3. Room. Nothing was changed up to here.
+        let table_len = request.drafts.len() * ENTRY_BYTES;
+        self.make_room((FRAME_HEADER_BYTES + table_len + request.body.len()) as u64)?;
+        // 4. Streams that nobody knows yet get their numbers.
+        if heads.iter().zip(&request.parties).any(|((number, _), party)| number.is_none() && party.written) {
+            let mut view = view.write();
+            for ((number, _), party) in heads.iter_mut().zip(&request.parties) {
+                if party.written {
+                    *number = Some(view.index.streams.intern(&party.id));
+                }
+            }
+        }
+        // 5. Versions, the frame, and what the index will learn.
+        let assigned = self.stamp_append(heads, request, now);
+        for ((number, head), party) in heads.iter().zip(&request.parties) {
+            if let (Some(number), true) = (number, party.written) {
+                self.unsettled.insert(*number, Head { batch: self.open.number, ..*head });
+            }
+        }
+        Ok(Sequenced { result: Ok(assigned), batch: self.open.number, written: true })
+    }
+
+    /// Finds each party's head and compares it with the condition. Says which batch the answer rests on.
+    fn check(
+        &self,
+        heads: &mut Vec<(Option<u32>, Head)>,
+        request: &Request,
+        view: &RwLock<View>,
+    ) -> Result<u64, (AppendError, u64)> {
+        let view = view.read();
+        let mut rests_on = 0;
+        for party in &request.parties {
+            let number = view.index.streams.find(&party.id);
+            let head = number.map_or_else(Head::default, |number| {
+                let settled = || Head::visible(view.index.streams.get(number));
+                self.unsettled.get(&number).copied().unwrap_or_else(settled)
+            });
+            rests_on = rests_on.max(head.batch);
+            if head.tombstoned {
+                return Err((AppendError::Gone { stream: party.id.to_string() }, head.batch));
+            }
+            if !head.meets(party.expected) {
+                let (stream, expected, actual) = (party.id.to_string(), party.expected, head.version);
+                return Err((AppendError::Conflict { stream, expected, actual }, head.batch));
+            }
+            heads.push((number, head));
+        }
+        Ok(rests_on)
+    }
+
+    /// Sees to it that a frame of `bytes` fits the open batch, rolling onto the ready segment if that is what it takes.
+    fn make_room(&mut self, bytes: u64) -> Result<(), Wait> {
+        let end = self.open.end();
+        let fits =
+            !self.tail.sealed && self.tail.reserved && end + bytes <= self.tail.header.frames_end_max();
+        if self.open.frames > 0 {
+            let full = end - self.open.start + bytes > self.batch_bytes;
+            return if fits && !full { Ok(()) } else { Err(Wait::Turn) };
+        }
+        if fits {
+            return Ok(());
+        }
+        match self.ready {
+            Some(ready)
+                if FIRST_FRAME + bytes <= ready.capacity - PAGE_BYTES as u64 && self.tail.reserved =>
+            {
+                self.roll_onto(ready);
+                Ok(())
+            }
+            _ => Err(Wait::Space { bytes }),
+        }
+    }
+
+    /// Turns the open batch, still empty, into the first one of the next segment.
+    fn roll_onto(&mut self, ready: Ready) {
+        let old = &self.tail;
+        let end = self.open.end();
+        let header = SegmentHeader {
+            rewritten: false,
+            log_id: old.header.log_id,
+            salt: ready.salt,
+            ordinal: old.header.ordinal + 1,
+            base_position: old.chain.next_position,
+            capacity: ready.capacity,
+            created: old.chain.time,
+            previous: Link { salt: old.header.salt, end, checksum: old.chain.checksum },
+            unknown_write_features: 0,
+        };
+        // A footer may already be on its way with this very batch: sealed early, then rolled before it was taken.
+        let footer = self.open.footer.take().or_else(|| (!old.sealed).then(|| old.footer(end)));
+        let chain = old.chain;
+        self.open.begin_at(FIRST_FRAME);
+        self.open.footer = footer;
+        self.open.go_live = Some(header);
+        self.open.segment = header.ordinal;
+        self.tail = Tail::fresh(header, &chain);
+        self.ready = None;
+    }
+
+    fn stamp_append(&mut self, heads: &mut [(Option<u32>, Head)], request: &Request, now: u64) -> Assigned {
+        let time = now.max(self.tail.chain.time);
+        let first_position = self.tail.chain.next_position;
+        let mut table = std::mem::take(&mut self.table);
+        table.clear();
+        let body_at = FRAME_HEADER_BYTES + request.drafts.len() * ENTRY_BYTES;
+        let frame_offset = self.open.end();
+        let mut position = first_position;
+        let mut runs = Vec::new();
+        let mut single = None;
+        for (i, draft) in request.drafts.iter().enumerate() {
+            let (number, head) = &mut heads[draft.party as usize];
+            let first_version = head.version + 1;
+            head.version += u64::from(draft.events);
+            head.registered = true;
+            let (entry_number, change) = match draft.kind {
+                SectionKind::Events => {
+                    let run = Run {
+                        first_version,
+                        first_position: position,
+                        time,
+                        frame_offset,
+                        segment: self.open.segment as u32,
+                        section: i as u32,
+                        section_at: (body_at + draft.at as usize) as u32,
+                        section_len: draft.len,
+                        count: draft.events,
+                    };
+                    (first_version, Change::Events(run))
+                }
+                SectionKind::Tombstone => {
+                    head.tombstoned = true;
+                    (head.version, Change::Tombstone)
+                }
+                _ => (0, Change::Create { attributes: Box::default() }),
+            };
+            SectionEntry {
+                number: entry_number,
+                events: draft.events,
+                len: draft.len,
+                id_checksum: draft.id_checksum,
+                kind: draft.kind,
+            }
+            .encode(&mut table);
+            let run = AssignedRun {
+                party: draft.party,
+                first_version,
+                last_version: head.version,
+                first_position: position,
+            };
+            if request.drafts.len() == 1 {
+                single = Some(run);
+            } else {
+                runs.push(run);
+            }
+            let number = number.unwrap_or_default();
+            self.open.changes.push(StreamChange { number, tenant: None, time, change });
+            position += u64::from(draft.events);
+        }
+        self.stamp(FrameKind::Append, time, request.events, &table, &request.body, request.body_checksum);
+        self.open.has_appends = true;
+        self.table = table;
+        Assigned {
+            first_position,
+            events: request.events,
+            time,
+            runs: single.map_or(Runs::Many(runs), Runs::One),
+        }
+    }
+
+    /// Adds one frame to the open batch. There is room.
+    fn stamp(
+        &mut self,
+        kind: FrameKind,
+        time: u64,
+        events: u32,
+        table: &[u8],
+        body: &[u8],
+        body_checksum: u32,
+    ) {
+        let offset = self.open.end();
+        let header = FrameHeader {
+            kind,
+            sections: (table.len() / ENTRY_BYTES) as u32,
+            events,
+            body_len: body.len() as u64,
+            first_position: self.tail.chain.next_position,
+            time,
+            batch_number: self.open.number,
+            batch_start: self.open.start,
+            previous: self.tail.chain.checksum,
+            body_checksum,
+        };
+        let checksum = header.encode(self.tail.header.salt, offset, table, &mut self.open.bytes);
+        self.open.bytes.extend_from_slice(body);
+        self.open.marks.push((header.first_position, offset));
+        self.open.frames += 1;
+        self.appended_bytes += self.open.end() - offset;
+        self.tail.chain = Chain::after(&header, checksum);
+        self.tail.digest.add(checksum, body_checksum);
+        self.tail.frames += 1;
+        self.tail.events += u64::from(events);
+    }
+
+    /// Puts a witness into the open batch, which must be empty; where none fits, seals the segment, which is one too.
+    pub(crate) fn witness(&mut self, kind: FrameKind) {
+        if self.tail.sealed || !self.tail.reserved || !self.open.is_empty() {
+            return;
+        }
+        let end = self.open.end();
+        if end + FRAME_HEADER_BYTES as u64 <= self.tail.header.frames_end_max() {
+            self.stamp(kind, self.tail.chain.time, 0, &[], &[], 0);
+        } else {
+            self.open.footer = Some(self.tail.footer(end));
+            self.tail.sealed = true;
+        }
+    }
+
+    /// Takes the open batch to be committed; the next one opens behind it.
+    pub(crate) fn take(&mut self, pad: bool) -> Batch {
+        if pad && self.open.frames > 0 {
+            self.pad();
+        }
+        let mut next = self.spare_batch.take().unwrap_or_default();
+        next.follow(&self.open);
+        let mut batch = std::mem::replace(&mut self.open, next);
+        batch.chain = self.tail.chain;
+        batch
+    }
+
+    /// Fills the open batch to the end of a page, so that no later write touches its sectors.
+    fn pad(&mut self) {
+        let end = self.open.end();
+        let short = (PAGE_BYTES as u64 - end % PAGE_BYTES as u64) % PAGE_BYTES as u64;
+        if short == 0 {
+            return;
+        }
+        let head = FRAME_HEADER_BYTES as u64;
+        let len = if short < head { short + PAGE_BYTES as u64 } else { short };
+        if end + len > self.tail.header.frames_end_max() {
+            // The segment's last frames: nothing will be written behind them but the footer, in a page of its own.
+            return;
+        }
+        let body = vec![0; (len - head) as usize];
+        let checksum = crate::format::bytes::crc32(&body);
+        self.stamp(FrameKind::Pad, self.tail.chain.time, 0, &[], &body, checksum);
+    }
+
+    /// Forgets what is visible now, and keeps the batch's memory.
+    pub(crate) fn settle(&mut self, mut batch: Batch) {
+        let number = batch.number;
+        for change in batch.changes.drain(..) {
+            if self.unsettled.get(&change.number).is_some_and(|head| head.batch <= number) {
+                self.unsettled.remove(&change.number);
+            }
+        }
+        // One huge append must not pin its memory for ever.
+        if batch.bytes.capacity() as u64 <= 2 * self.batch_bytes {
+            self.spare_batch = Some(batch);
+        }
+    }
+}
+
+fn unchanged(party: u32, version: u64, next_position: u64) -> AssignedRun {
+    AssignedRun { party, first_version: version + 1, last_version: version, first_position: next_position }
+}
+
+fn one_or_many(mut runs: Vec<AssignedRun>) -> Runs {
+    match (runs.len(), runs.pop()) {
+        (1, Some(run)) => Runs::One(run),
+        (_, last) => {
+            runs.extend(last);
+            Runs::Many(runs)
+        }
+    }
+}

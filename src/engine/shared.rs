@@ -1,0 +1,78 @@
+//! What all handles, handles to appends and threads of one open log share.
+//!
+//! Owns the locks and their order: sequencer, then view; the committer's `live`, the `spare` and the `chores` are taken
+//! with neither held, or under none but the role of driving. User code (a waker) is never called under any of them.
+
+use crate::engine::progress::Progress;
+use crate::engine::sequencer::Sequencer;
+use crate::engine::spare::Spare;
+use crate::engine::view::View;
+use crate::error::{CloseError, PoisonCause};
+use crate::format::checkpoint::Checkpoint;
+use crate::options::Options;
+use crate::segment::reader::Segment;
+use crate::storage::{Lock, Storage};
+use crossbeam_channel::Sender;
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+use uuid::Uuid;
+
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) log_id: Uuid,
+    pub(crate) seq: Mutex<Sequencer>,
+    pub(crate) view: RwLock<View>,
+    pub(crate) progress: Progress,
+    /// The segment being written. Only who drives takes it.
+    pub(crate) live: Mutex<Arc<Segment>>,
+    /// The next segment. Locked while it is being zeroed; taken out of here when it goes live.
+    pub(crate) spare: Mutex<Option<Spare>>,
+    /// A place to note as durable, for the maintenance to write down.
+    pub(crate) checkpoint_due: Mutex<Option<Checkpoint>>,
+    /// Held until the log is closed.
+    pub(crate) lock: Mutex<Option<Lock>>,
+    /// Wakes the writer thread; used with `seq`.
+    pub(crate) writer_bell: Condvar,
+    /// Wakes those who wait for the role or for the end of a close; used with `seq`.
+    pub(crate) role_bell: Condvar,
+    /// Wakes the maintenance thread; gone when there is none.
+    pub(crate) maintenance_bell: Mutex<Option<Sender<()>>>,
+    pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What the one who closed found.
+    pub(crate) closed: Mutex<Result<(), CloseError>>,
+}
+
+impl Shared {
+    /// Lets go of the sequencer and wakes those whose answers came while it was held.
+    pub(crate) fn release(&self, mut seq: MutexGuard<'_, Sequencer>) {
+        let wakers = std::mem::take(&mut seq.to_wake);
+        drop(seq);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    pub(crate) fn ring_maintenance(&self) {
+        if let Some(bell) = &*self.maintenance_bell.lock() {
+            // Full means that it is rung already.
+            let _ = bell.try_send(());
+        }
+    }
+
+    /// Refuses everything from now on. `batch` is the first one that will never be durable.
+    pub(crate) fn poison(&self, seq: &mut Sequencer, batch: u64, cause: PoisonCause) {
+        if seq.poisoned.is_some() {
+            return;
+        }
+        seq.poisoned = Some((batch, cause));
+        if let Some(error) = seq.refusal() {
+            seq.refuse_queue(&error);
+        }
+    }
+}
+
+/// Nanoseconds since 1970, by the system's clock; 0 for a clock before that.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}

@@ -1,0 +1,256 @@
+//! Events: what a user hands in ([`NewEvent`]) and what a user gets back ([`Event`] lent, [`RecordedEvent`] owned).
+//!
+//! Owns the accessors, not the bytes: both forms point into a segment.
+
+use crate::format::record::{NewRecord, Record};
+use bytes::Bytes;
+use std::fmt;
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
+use uuid::Uuid;
+
+/// An event to append. Borrows everything; the append copies it once, into the log's batch.
+///
+/// ```
+/// use annals::NewEvent;
+///
+/// let payload = br#"{"total": 42}"#;
+/// let event = NewEvent::new("OrderPlaced", payload).with_metadata(r#"{"user": "anna"}"#);
+/// # let _ = event;
+/// ```
+#[derive(Clone, Copy)]
+pub struct NewEvent<'a> {
+    pub(crate) id: Option<Uuid>,
+    pub(crate) event_type: &'a str,
+    pub(crate) metadata: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> NewEvent<'a> {
+    /// An event of a type (1..=1024 bytes) with a payload of any bytes, also none.
+    pub fn new<P: AsRef<[u8]> + ?Sized>(event_type: &'a str, payload: &'a P) -> NewEvent<'a> {
+        NewEvent { id: None, event_type, metadata: &[], payload: payload.as_ref() }
+    }
+
+    /// Gives the event an id of the caller's own, 16 bytes on disk. Without one, [`Event::id`] is derived from the log's
+    /// id and the event's position, is just as unique and costs no byte.
+    #[must_use]
+    pub fn with_id(mut self, id: Uuid) -> NewEvent<'a> {
+        self.id = Some(id);
+        self
+    }
+
+    /// Bytes beside the payload: who, why, in which context.
+    #[must_use]
+    pub fn with_metadata<M: AsRef<[u8]> + ?Sized>(mut self, metadata: &'a M) -> NewEvent<'a> {
+        self.metadata = metadata.as_ref();
+        self
+    }
+
+    pub(crate) fn record(&self) -> NewRecord<'a> {
+        NewRecord { id: self.id, event_type: self.event_type, metadata: self.metadata, payload: self.payload }
+    }
+}
+
+impl fmt::Debug for NewEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewEvent")
+            .field("event_type", &self.event_type)
+            .field("metadata_len", &self.metadata.len())
+            .field("payload_len", &self.payload.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where an event stands: what does not lie in its own bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) version: u64,
+    pub(crate) position: u64,
+    pub(crate) time: u64,
+    pub(crate) log_id: Uuid,
+}
+
+/// An event of the log, lent: its slices point into the mapped segment and live until the cursor moves on.
+#[derive(Clone, Copy)]
+pub struct Event<'a> {
+    pub(crate) stream: &'a str,
+    pub(crate) standing: Standing,
+    pub(crate) record: Record<'a>,
+}
+
+impl<'a> Event<'a> {
+    /// The stream that it belongs to.
+    pub fn stream(&self) -> &'a str {
+        self.stream
+    }
+
+    /// Its number in the stream, from 1, without gaps.
+    pub fn version(&self) -> u64 {
+        self.standing.version
+    }
+
+    /// Its number in the log, from 1, without gaps: the one global order.
+    pub fn position(&self) -> u64 {
+        self.standing.position
+    }
+
+    /// When it was appended: nanoseconds since 1970, never less than those of the event before in the log.
+    pub fn time_nanos(&self) -> u64 {
+        self.standing.time
+    }
+
+    /// When it was appended.
+    pub fn time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.standing.time)
+    }
+
+    /// Its id: the one that the appender gave, or else one derived from the log's id and the position (FORMAT.md section
+    /// 4). The same at every reading.
+    pub fn id(&self) -> Uuid {
+        let Standing { log_id, position, .. } = self.standing;
+        self.record.id.unwrap_or_else(|| crate::format::record::derived_id(log_id, position))
+    }
+
+    /// Its type.
+    pub fn event_type(&self) -> &'a str {
+        self.record.event_type
+    }
+
+    /// What was appended beside the payload.
+    pub fn metadata(&self) -> &'a [u8] {
+        self.record.metadata
+    }
+
+    /// What was appended.
+    pub fn payload(&self) -> &'a [u8] {
+        self.record.payload
+    }
+}
+
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("stream", &self.stream())
+            .field("version", &self.version())
+            .field("position", &self.position())
+            .field("event_type", &self.event_type())
+            .field("payload_len", &self.payload().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An event of the log, owned: it holds its bytes in the segment by a count, copies nothing, and stays readable after
+/// the log is closed.
+#[derive(Clone)]
+pub struct RecordedEvent {
+    /// The section that the event stands in: its stream's id and its own record.
+    section: Bytes,
+    stream: Range<u32>,
+    event_type: Range<u32>,
+    metadata: Range<u32>,
+    payload: Range<u32>,
+    id: Option<Uuid>,
+    standing: Standing,
+}
+
+impl RecordedEvent {
+    /// `event` must have been decoded from `section`.
+    pub(crate) fn new(section: &Bytes, event: &Event<'_>) -> RecordedEvent {
+        let base = section.as_ptr() as usize;
+        // Sections are at most 2^30 bytes long, and the parts lie inside.
+        let range = |part: &[u8]| {
+            let start = (part.as_ptr() as usize).wrapping_sub(base).min(section.len()) as u32;
+            start..start + part.len() as u32
+        };
+        RecordedEvent {
+            stream: range(event.stream.as_bytes()),
+            event_type: range(event.record.event_type.as_bytes()),
+            metadata: range(event.record.metadata),
+            payload: range(event.record.payload),
+            id: event.record.id,
+            standing: event.standing,
+            section: section.clone(),
+        }
+    }
+
+    fn part(&self, range: &Range<u32>) -> &[u8] {
+        self.section.get(range.start as usize..range.end as usize).unwrap_or_default()
+    }
+
+    fn text(&self, range: &Range<u32>) -> &str {
+        // Checked when the event was decoded.
+        std::str::from_utf8(self.part(range)).unwrap_or_default()
+    }
+
+    /// The same event, lent.
+    pub fn as_event(&self) -> Event<'_> {
+        Event {
+            stream: self.stream(),
+            standing: self.standing,
+            record: Record {
+                id: self.id,
+                event_type: self.event_type(),
+                metadata: self.metadata(),
+                payload: self.payload(),
+                removed: 0,
+            },
+        }
+    }
+
+    /// See [`Event::stream`].
+    pub fn stream(&self) -> &str {
+        self.text(&self.stream)
+    }
+
+    /// See [`Event::version`].
+    pub fn version(&self) -> u64 {
+        self.standing.version
+    }
+
+    /// See [`Event::position`].
+    pub fn position(&self) -> u64 {
+        self.standing.position
+    }
+
+    /// See [`Event::time_nanos`].
+    pub fn time_nanos(&self) -> u64 {
+        self.standing.time
+    }
+
+    /// See [`Event::time`].
+    pub fn time(&self) -> SystemTime {
+        self.as_event().time()
+    }
+
+    /// See [`Event::id`].
+    pub fn id(&self) -> Uuid {
+        self.as_event().id()
+    }
+
+    /// See [`Event::event_type`].
+    pub fn event_type(&self) -> &str {
+        self.text(&self.event_type)
+    }
+
+    /// See [`Event::metadata`].
+    pub fn metadata(&self) -> &[u8] {
+        self.part(&self.metadata)
+    }
+
+    /// See [`Event::payload`].
+    pub fn payload(&self) -> &[u8] {
+        self.part(&self.payload)
+    }
+
+    /// The payload as shared bytes: no copy, and valid for as long as they are held.
+    pub fn payload_bytes(&self) -> Bytes {
+        self.section.slice_ref(self.payload())
+    }
+}
+
+impl fmt::Debug for RecordedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_event().fmt(f)
+    }
+}

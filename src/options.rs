@@ -1,0 +1,212 @@
+//! Options: every knob with its default, its bounds and what goes wrong at either end.
+//!
+//! Owns their validation, done once by open. Must never hold a knob that only a test would turn.
+
+use crate::engine::EventLog;
+use crate::error::OpenError;
+use crate::format::BODY_BYTES_MAX;
+use crate::segment::reader::ReadMode;
+use crate::storage::{Disk, Memory, Storage};
+use crate::types::Durability;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How to open a log. Each option can be left at its default.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// let log = annals::Options::new().segment_bytes(16 << 20).open(dir.path())?;
+/// # log.close()?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Options {
+    pub(crate) create: bool,
+    pub(crate) segment_bytes: u64,
+    pub(crate) batch_bytes: u64,
+    pub(crate) append_bytes_max: u64,
+    pub(crate) durability: Durability,
+    pub(crate) read_mode: ReadMode,
+    pub(crate) verify_reads: bool,
+    pub(crate) idle_witness_after: Duration,
+    pub(crate) pad_commits: bool,
+    pub(crate) background: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            create: true,
+            segment_bytes: 64 << 20,
+            batch_bytes: 4 << 20,
+            append_bytes_max: 64 << 20,
+            durability: Durability::Synced,
+            read_mode: ReadMode::Map,
+            verify_reads: true,
+            idle_witness_after: Duration::from_millis(25),
+            pad_commits: false,
+            background: true,
+        }
+    }
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// Whether to make the directory and a log in it if there is none. Default: yes. Without it, a mistyped path is
+    /// [`OpenError::NotFound`] and not a new, empty log.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Size that segment files grow to, in bytes. Default 64 MiB, allowed 64 KiB to 4 GiB. The first segments are smaller
+    /// (64 KiB, doubling), and one append that needs more gets a larger one. Too small: many files, and a roll (four syncs)
+    /// every few appends. Too large: recovery reads the last segment whole, into memory as far as it is used.
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// How many bytes may wait in memory for the next commit. Default 4 MiB, allowed 4 KiB to 1 GiB. When they are there,
+    /// appends wait their turn. Too small: crowds share fewer syncs. Too large: the last in a full batch waits long.
+    pub fn batch_bytes(mut self, bytes: u64) -> Self {
+        self.batch_bytes = bytes;
+        self
+    }
+
+    /// The largest single append, in bytes as encoded. Default 64 MiB, allowed 64 KiB to 1 GiB. Larger ones are refused
+    /// with [`AppendError::TooLarge`](crate::AppendError::TooLarge). An append may be larger than a batch or a segment: it
+    /// goes alone then.
+    pub fn append_bytes_max(mut self, bytes: u64) -> Self {
+        self.append_bytes_max = bytes;
+        self
+    }
+
+    /// What blocking appends wait for, unless they say otherwise. Default [`Durability::Synced`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How reads get at the bytes. Default [`ReadMode::Map`].
+    pub fn read_mode(mut self, mode: ReadMode) -> Self {
+        self.read_mode = mode;
+        self
+    }
+
+    /// Whether each event's checksum is compared when it is read. Default: yes. Off, a read is some nanoseconds faster and
+    /// a damaged event may be handed out.
+    pub fn verify_reads(mut self, verify: bool) -> Self {
+        self.verify_reads = verify;
+        self
+    }
+
+    /// After how long without a commit the log writes a small witness frame, which lets recovery tell damage to the last
+    /// batch from a torn write (FORMAT.md section 8, "the residual"). Default 25 ms, allowed 1 ms to 10 s. Needs
+    /// background threads. Short: 72 bytes and a sync after nearly every append of a slow trickle. Long: a larger window.
+    pub fn idle_witness_after(mut self, after: Duration) -> Self {
+        self.idle_witness_after = after;
+        self
+    }
+
+    /// Whether to fill each commit up to a whole 4096-byte page. Default: no. Costs half a page per commit, and frees
+    /// the log from its one assumption about devices: that rewriting a sector with the same bytes and more cannot harm it.
+    pub fn pad_commits(mut self, pad: bool) -> Self {
+        self.pad_commits = pad;
+        self
+    }
+
+    /// Whether to run the writer's and the maintenance thread. Default: yes. Without them every commit is driven by a
+    /// blocking call (`append`, `wait`, `close`), handles make no progress by being polled, segments are made ready in the
+    /// append that needs them, and no idle witness is written. For tests that must be deterministic.
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Opens the log in a directory for reading and writing, recovering it if its last user did not close it.
+    ///
+    /// Blocks for the recovery: it reads the frames of all segments, and the last segment in full. When it returns,
+    /// everything that the log shows is durable. What recovery did is in
+    /// [`EventLog::recovery`](crate::EventLog::recovery).
+    ///
+    /// # Errors
+    /// See [`OpenError`]; none of them changes acknowledged data.
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<EventLog, OpenError> {
+        let path = path.as_ref();
+        self.open_storage(Arc::new(self.disk(path)?))
+    }
+
+    /// Opens the log in a directory without writing a byte to it, beside a writer or without one.
+    ///
+    /// Shows what was provably durable when it was opened: everything after a clean close, all but perhaps the last batch
+    /// of a log that is in use or was killed.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<EventLog, OpenError> {
+        let path = path.as_ref();
+        let mut options = self.clone();
+        options.create = false;
+        options.open_storage_read_only(Arc::new(options.disk(path)?))
+    }
+
+    /// Opens a new, empty log in memory: the same behaviour, and nothing survives the last handle.
+    ///
+    /// # Errors
+    /// [`OpenError::InvalidOption`].
+    pub fn open_in_memory(&self) -> Result<EventLog, OpenError> {
+        self.open_storage(Arc::new(Memory::new()))
+    }
+
+    /// Opens the log in any [`Storage`].
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_storage(&self, storage: Arc<dyn Storage>) -> Result<EventLog, OpenError> {
+        self.validate()?;
+        EventLog::start(storage, self.clone())
+    }
+
+    /// Opens the log in any [`Storage`] without writing to it.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_storage_read_only(&self, storage: Arc<dyn Storage>) -> Result<EventLog, OpenError> {
+        self.validate()?;
+        EventLog::start_read_only(storage, self.clone())
+    }
+
+    fn disk(&self, path: &Path) -> Result<Disk, OpenError> {
+        Disk::open(path, self.create).map_err(|error| {
+            let path = path.display().to_string();
+            match error.kind() {
+                io::ErrorKind::NotFound => OpenError::NotFound { path },
+                io::ErrorKind::NotADirectory => OpenError::NotALog { path, found: "a file".to_owned() },
+                _ => crate::engine::open_fault("open", &path, &error),
+            }
+        })
+    }
+
+    fn validate(&self) -> Result<(), OpenError> {
+        let within = |option, found, min, max| {
+            if (min..=max).contains(&found) {
+                Ok(())
+            } else {
+                Err(OpenError::InvalidOption { option, found, min, max })
+            }
+        };
+        within("segment_bytes", self.segment_bytes, 64 << 10, 4 << 30)?;
+        within("batch_bytes", self.batch_bytes, 4 << 10, 1 << 30)?;
+        within("append_bytes_max", self.append_bytes_max, 64 << 10, BODY_BYTES_MAX)?;
+        within("idle_witness_after in milliseconds", self.idle_witness_after.as_millis() as u64, 1, 10_000)
+    }
+}

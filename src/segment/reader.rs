@@ -1,0 +1,113 @@
+//! A segment to read from: its header, its file, and its mapping if it has one.
+//!
+//! Owns the choice between mapped and copied bytes. Must never be asked for bytes that are not yet visible.
+
+use crate::error::{Corruption, Fault, IoFault, ReadError};
+use crate::format::segment::SegmentHeader;
+use crate::segment::name::segment_name;
+use crate::storage::{File, Mapping};
+use crate::types::Location;
+use bytes::Bytes;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How segments are read. The results are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// Through read-only memory mappings: no copy, no system call. The default. A device that cannot deliver a page, or
+    /// another program that truncates a segment, ends the process with SIGBUS.
+    #[default]
+    Map,
+    /// With `pread` into buffers of the cursor: an input/output error is an error.
+    Pread,
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<dyn File>,
+    mapping: Option<Arc<Mapping>>,
+}
+
+impl Segment {
+    /// The file must be at least `header.capacity` bytes long.
+    pub(crate) fn new(header: SegmentHeader, file: Arc<dyn File>, mode: ReadMode) -> io::Result<Segment> {
+        let mapping = match mode {
+            ReadMode::Map => file.map(header.capacity)?.map(Arc::new),
+            ReadMode::Pread => None,
+        };
+        Ok(Segment { header, file, mapping })
+    }
+
+    pub(crate) fn file_name(&self) -> String {
+        segment_name(self.header.ordinal)
+    }
+
+    pub(crate) fn corrupt(&self, offset: u64, fault: Fault) -> Corruption {
+        Corruption { at: Location { segment: self.header.ordinal, offset }, fault }
+    }
+
+    /// The bytes of a visible range: a slice of the mapping, or a copy in `scratch`.
+    #[inline]
+    pub(crate) fn bytes<'a>(
+        &'a self,
+        range: Range<u64>,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], ReadError> {
+        self.check(&range)?;
+        match &self.mapping {
+            Some(mapping) => Ok(mapping.slice(range).unwrap_or_default()),
+            None => {
+                scratch.resize((range.end - range.start) as usize, 0);
+                self.read(range.start, scratch)?;
+                Ok(scratch)
+            }
+        }
+    }
+
+    /// The bytes of a range that [`Segment::check`] has passed, if the segment is mapped.
+    #[inline]
+    pub(crate) fn mapped(&self, range: Range<u64>) -> Option<&[u8]> {
+        self.mapping.as_ref()?.slice(range)
+    }
+
+    pub(crate) fn is_mapped(&self) -> bool {
+        self.mapping.is_some()
+    }
+
+    /// The same as shared bytes that outlive the segment handle.
+    pub(crate) fn shared(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
+        self.check(&range)?;
+        if let Some(mapping) = &self.mapping {
+            let held = crate::storage::MappedRange::new(mapping.clone(), range);
+            return Ok(held.map(Bytes::from_owner).unwrap_or_default());
+        }
+        let mut copy = vec![0; (range.end - range.start) as usize];
+        self.read(range.start, &mut copy)?;
+        Ok(Bytes::from(copy))
+    }
+
+    /// Hints that these bytes will be read soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, offset: u64) {
+        if let Some(mapping) = &self.mapping {
+            mapping.prefetch(offset);
+        }
+    }
+
+    /// Whether a range lies inside the segment.
+    pub(crate) fn check(&self, range: &Range<u64>) -> Result<(), ReadError> {
+        if range.start <= range.end && range.end <= self.header.capacity {
+            return Ok(());
+        }
+        let fault =
+            Fault::Length { what: "end of the bytes to read", found: range.end, max: self.header.capacity };
+        Err(self.corrupt(range.start, fault).into())
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), IoFault> {
+        self.file.read_at(offset, buffer).map_err(|error| IoFault::new("read", &self.file_name(), &error))
+    }
+}

@@ -1,0 +1,4 @@
+//! The integration tests: one binary, one module an idea.
+
+mod simdisk;
+mod smoke;
