@@ -2,7 +2,6 @@
 //!
 //! Owns the accessors, not the bytes: both forms point into a segment.
 
-use crate::format::record::{NewRecord, Record};
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;
@@ -46,10 +45,6 @@ impl<'a> NewEvent<'a> {
         self.metadata = metadata.as_ref();
         self
     }
-
-    pub(crate) fn record(&self) -> NewRecord<'a> {
-        NewRecord { id: self.id, event_type: self.event_type, metadata: self.metadata, payload: self.payload }
-    }
 }
 
 impl fmt::Debug for NewEvent<'_> {
@@ -76,7 +71,11 @@ pub(crate) struct Standing {
 pub struct Event<'a> {
     pub(crate) stream: &'a str,
     pub(crate) standing: Standing,
-    pub(crate) record: Record<'a>,
+    /// The id that it carries, if it carries one.
+    pub(crate) own_id: Option<Uuid>,
+    pub(crate) event_type: &'a str,
+    pub(crate) metadata: &'a [u8],
+    pub(crate) payload: &'a [u8],
 }
 
 impl<'a> Event<'a> {
@@ -109,22 +108,22 @@ impl<'a> Event<'a> {
     /// 4). The same at every reading.
     pub fn id(&self) -> Uuid {
         let Standing { log_id, position, .. } = self.standing;
-        self.record.id.unwrap_or_else(|| crate::format::record::derived_id(log_id, position))
+        self.own_id.unwrap_or_else(|| derived_id(log_id, position))
     }
 
     /// Its type.
     pub fn event_type(&self) -> &'a str {
-        self.record.event_type
+        self.event_type
     }
 
     /// What was appended beside the payload.
     pub fn metadata(&self) -> &'a [u8] {
-        self.record.metadata
+        self.metadata
     }
 
     /// What was appended.
     pub fn payload(&self) -> &'a [u8] {
-        self.record.payload
+        self.payload
     }
 }
 
@@ -165,10 +164,10 @@ impl RecordedEvent {
         };
         RecordedEvent {
             stream: range(event.stream.as_bytes()),
-            event_type: range(event.record.event_type.as_bytes()),
-            metadata: range(event.record.metadata),
-            payload: range(event.record.payload),
-            id: event.record.id,
+            event_type: range(event.event_type.as_bytes()),
+            metadata: range(event.metadata),
+            payload: range(event.payload),
+            id: event.own_id,
             standing: event.standing,
             section: section.clone(),
         }
@@ -188,13 +187,10 @@ impl RecordedEvent {
         Event {
             stream: self.stream(),
             standing: self.standing,
-            record: Record {
-                id: self.id,
-                event_type: self.event_type(),
-                metadata: self.metadata(),
-                payload: self.payload(),
-                removed: 0,
-            },
+            own_id: self.id,
+            event_type: self.event_type(),
+            metadata: self.metadata(),
+            payload: self.payload(),
         }
     }
 
@@ -252,5 +248,31 @@ impl RecordedEvent {
 impl fmt::Debug for RecordedEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.as_event().fmt(f)
+    }
+}
+
+/// The id of an event that carries none: a version-8 UUID made of the log's id and the position (FORMAT.md section 4).
+pub(crate) fn derived_id(log_id: Uuid, position: u64) -> Uuid {
+    let log = log_id.as_bytes();
+    let mut raw = [0; 16];
+    raw[..8].copy_from_slice(&log[..8]);
+    raw[6] = 0x80 | (log[6] & 0x0F);
+    raw[8..].copy_from_slice(&(1 << 63 | position).to_be_bytes());
+    Uuid::from_bytes(raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_ids_are_version_8_and_follow_the_position() {
+        let log = Uuid::from_u128(0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF);
+        let id = derived_id(log, 5);
+        assert_eq!(id.to_string(), "00112233-4455-8677-8000-000000000005");
+        assert_eq!(id.get_version_num(), 8);
+        assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+        assert!(derived_id(log, 6) > id);
+        assert_eq!(derived_id(log, crate::types::NUMBER_MAX).get_variant(), uuid::Variant::RFC4122);
     }
 }

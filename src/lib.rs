@@ -19,6 +19,5 @@ pub use error::{
 };
 pub use event::{Event, NewEvent, RecordedEvent};
 pub use options::Options;
-pub use segment::reader::ReadMode;
-pub use types::{Durability, ExpectedVersion, Location};
+pub use types::{Durability, ExpectedVersion, Location, ReadMode};
 pub use uuid::Uuid;

@@ -2,15 +2,9 @@
 //!
 //! Owns their validation, done once by open. Must never hold a knob that only a test would turn.
 
-use crate::engine::EventLog;
 use crate::error::OpenError;
 use crate::format::BODY_BYTES_MAX;
-use crate::segment::reader::ReadMode;
-use crate::storage::{Disk, Memory, Storage};
-use crate::types::Durability;
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use crate::types::{Durability, ReadMode};
 use std::time::Duration;
 
 /// How to open a log. Each option can be left at its default.
@@ -132,71 +126,8 @@ impl Options {
         self
     }
 
-    /// Opens the log in a directory for reading and writing, recovering it if its last user did not close it.
-    ///
-    /// Blocks for the recovery: it reads the frames of all segments, and the last segment in full. When it returns,
-    /// everything that the log shows is durable. What recovery did is in
-    /// [`EventLog::recovery`](crate::EventLog::recovery).
-    ///
-    /// # Errors
-    /// See [`OpenError`]; none of them changes acknowledged data.
-    pub fn open(&self, path: impl AsRef<Path>) -> Result<EventLog, OpenError> {
-        let path = path.as_ref();
-        self.open_storage(Arc::new(self.disk(path)?))
-    }
-
-    /// Opens the log in a directory without writing a byte to it, beside a writer or without one.
-    ///
-    /// Shows what was provably durable when it was opened: everything after a clean close, all but perhaps the last batch
-    /// of a log that is in use or was killed.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn open_read_only(&self, path: impl AsRef<Path>) -> Result<EventLog, OpenError> {
-        let path = path.as_ref();
-        let mut options = self.clone();
-        options.create = false;
-        options.open_storage_read_only(Arc::new(options.disk(path)?))
-    }
-
-    /// Opens a new, empty log in memory: the same behaviour, and nothing survives the last handle.
-    ///
-    /// # Errors
-    /// [`OpenError::InvalidOption`].
-    pub fn open_in_memory(&self) -> Result<EventLog, OpenError> {
-        self.open_storage(Arc::new(Memory::new()))
-    }
-
-    /// Opens the log in any [`Storage`].
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn open_storage(&self, storage: Arc<dyn Storage>) -> Result<EventLog, OpenError> {
-        self.validate()?;
-        EventLog::start(storage, self.clone())
-    }
-
-    /// Opens the log in any [`Storage`] without writing to it.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn open_storage_read_only(&self, storage: Arc<dyn Storage>) -> Result<EventLog, OpenError> {
-        self.validate()?;
-        EventLog::start_read_only(storage, self.clone())
-    }
-
-    fn disk(&self, path: &Path) -> Result<Disk, OpenError> {
-        Disk::open(path, self.create).map_err(|error| {
-            let path = path.display().to_string();
-            match error.kind() {
-                io::ErrorKind::NotFound => OpenError::NotFound { path },
-                io::ErrorKind::NotADirectory => OpenError::NotALog { path, found: "a file".to_owned() },
-                _ => crate::engine::open_fault("open", &path, &error),
-            }
-        })
-    }
-
-    fn validate(&self) -> Result<(), OpenError> {
+    /// Whether every option is within its bounds.
+    pub(crate) fn validate(&self) -> Result<(), OpenError> {
         let within = |option, found, min, max| {
             if (min..=max).contains(&found) {
                 Ok(())

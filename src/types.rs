@@ -55,6 +55,18 @@ pub enum Durability {
     Synced,
 }
 
+/// How segments are read. The results are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ReadMode {
+    /// Through read-only memory mappings: no copy, no system call. The default. A device that cannot deliver a page, or
+    /// another program that truncates a segment, ends the process with SIGBUS.
+    #[default]
+    Map,
+    /// With `pread` into buffers of the cursor: an input/output error is an error.
+    Pread,
+}
+
 /// A place in the log: a segment's ordinal and a byte offset inside its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {

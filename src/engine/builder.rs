@@ -3,7 +3,7 @@
 //! Owns the fluent calls; each part is checked and encoded as it is added. The first thing that is wrong is kept and told
 //! when the batch is sent off; nothing of it is written then.
 
-use crate::engine::EventLog;
+use crate::engine::log::EventLog;
 use crate::engine::pending::{self, BatchAppended, Pending};
 use crate::engine::request::Request;
 use crate::error::AppendError;
@@ -34,8 +34,15 @@ pub struct BatchBuilder<'a> {
     wrong: Option<AppendError>,
 }
 
+impl EventLog {
+    /// Starts a batch: one atomic append over many streams, with conditions on more.
+    pub fn batch(&self) -> BatchBuilder<'_> {
+        BatchBuilder::new(self)
+    }
+}
+
 impl<'a> BatchBuilder<'a> {
-    pub(crate) fn new(log: &'a EventLog) -> BatchBuilder<'a> {
+    fn new(log: &'a EventLog) -> BatchBuilder<'a> {
         let options = &log.shared().options;
         let request = Request::new(options.append_bytes_max);
         BatchBuilder { log, request, durability: options.durability, wrong: None }

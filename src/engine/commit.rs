@@ -4,10 +4,11 @@
 //! in flight at a time; the next is written only after the one before is durable. The first failed write or sync ends it all:
 //! no second sync is ever tried.
 
+use crate::engine::answer::{Assigned, Sequenced};
 use crate::engine::batch::Batch;
 use crate::engine::progress::Reached;
 use crate::engine::request::Request;
-use crate::engine::sequencer::{Assigned, Entry, Phase, Sequenced, Sequencer};
+use crate::engine::sequencer::{Entry, Phase, Sequencer};
 use crate::engine::shared::{Shared, now};
 use crate::engine::slot::{Slot, ThreadWaker};
 use crate::engine::view::Watermark;

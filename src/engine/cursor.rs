@@ -106,7 +106,14 @@ impl Section {
             time: self.time,
             log_id: self.segment.header.log_id,
         };
-        Ok(Event { stream, standing, record })
+        Ok(Event {
+            stream,
+            standing,
+            own_id: record.id,
+            event_type: record.event_type,
+            metadata: record.metadata,
+            payload: record.payload,
+        })
     }
 
     fn corrupt(&self, at: usize, fault: Fault) -> ReadError {

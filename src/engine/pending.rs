@@ -3,8 +3,8 @@
 //! Owns the translation from what the sequencer assigned to what the user sees. Polling a handle does no input or output
 //! and parks no thread.
 
+use crate::engine::answer::{Assigned, Sequenced};
 use crate::engine::progress::Reached;
-use crate::engine::sequencer::{Assigned, Sequenced};
 use crate::engine::shared::Shared;
 use crate::engine::slot::Slot;
 use crate::error::AppendError;

@@ -6,6 +6,7 @@
 use crate::error::AppendError;
 use crate::event::NewEvent;
 use crate::format::bytes::crc32;
+use crate::format::record;
 use crate::format::section::{Control, IdBlock, SectionKind};
 use crate::format::{EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX, SECTIONS_MAX};
 use crate::types::ExpectedVersion;
@@ -70,14 +71,14 @@ impl Request {
             // Each part by itself first: their sum must not overflow.
             check_bytes("append", event.payload.len() as u64, self.bytes_max)?;
             check_bytes("append", event.metadata.len() as u64, self.bytes_max)?;
-            len += event.record().encoded_len() as u64;
+            len += record::encoded_len(event) as u64;
         }
         check_bytes("append", self.body.len() as u64 + len, self.bytes_max)?;
         self.body.reserve(len as usize);
         let at = self.body.len();
         let id_checksum = block.encode(&mut self.body);
         for event in events {
-            event.record().encode(&mut self.body);
+            record::encode(event, &mut self.body);
         }
         self.events += events.len() as u32;
         self.draft(party, SectionKind::Events, events.len() as u32, at, id_checksum)

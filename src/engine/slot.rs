@@ -2,8 +2,8 @@
 //!
 //! Owns one append until it is sequenced or withdrawn, and wakes whoever waits for that.
 
+use crate::engine::answer::{Sequenced, Wait};
 use crate::engine::request::Request;
-use crate::engine::sequencer::{Sequenced, Wait};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::task::{Wake, Waker};

@@ -209,6 +209,15 @@ impl FrameHeader {
     }
 }
 
+/// One valid frame that follows the one before.
+pub(crate) struct Frame<'a> {
+    pub(crate) offset: u64,
+    pub(crate) header: FrameHeader,
+    pub(crate) table: &'a [u8],
+    pub(crate) body: &'a [u8],
+    pub(crate) checksum: u32,
+}
+
 /// What the next frame must follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Chain {

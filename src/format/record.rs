@@ -8,6 +8,7 @@ use super::bytes::{
     at_most, crc32, expect, expect_checksum, is_zero, pad, padded, put_u16, put_u32, u16_at, u32_at, u64_at,
 };
 use crate::error::Fault;
+use crate::event::NewEvent;
 use uuid::Uuid;
 
 pub(crate) const RECORD_HEAD_BYTES: usize = 16;
@@ -21,40 +22,30 @@ const TAG_MUST_KNOW: u16 = 0x8000;
 const TAG_KEY_ID: u16 = 2;
 const TAG_CODEC: u16 = 3;
 
-/// An event about to be encoded. Lengths were checked by the caller.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NewRecord<'a> {
-    pub(crate) id: Option<Uuid>,
-    pub(crate) event_type: &'a str,
-    pub(crate) metadata: &'a [u8],
-    pub(crate) payload: &'a [u8],
+/// Appends an event, encoded. Its lengths were checked by the caller.
+pub(crate) fn encode(event: &NewEvent<'_>, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut head = [0; RECORD_HEAD_BYTES];
+    put_u32(&mut head, 4, event.payload.len() as u32);
+    put_u32(&mut head, 8, event.metadata.len() as u32);
+    put_u16(&mut head, 12, event.event_type.len() as u16);
+    put_u16(&mut head, 14, if event.id.is_some() { FLAG_ID } else { 0 });
+    out.extend_from_slice(&head);
+    if let Some(id) = &event.id {
+        out.extend_from_slice(id.as_bytes());
+    }
+    out.extend_from_slice(event.event_type.as_bytes());
+    out.extend_from_slice(event.metadata);
+    out.extend_from_slice(event.payload);
+    pad(out, start);
+    let checksum = crc32(&out[start + 4..]);
+    put_u32(out, start, checksum);
 }
 
-impl NewRecord<'_> {
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let start = out.len();
-        let mut head = [0; RECORD_HEAD_BYTES];
-        put_u32(&mut head, 4, self.payload.len() as u32);
-        put_u32(&mut head, 8, self.metadata.len() as u32);
-        put_u16(&mut head, 12, self.event_type.len() as u16);
-        put_u16(&mut head, 14, if self.id.is_some() { FLAG_ID } else { 0 });
-        out.extend_from_slice(&head);
-        if let Some(id) = &self.id {
-            out.extend_from_slice(id.as_bytes());
-        }
-        out.extend_from_slice(self.event_type.as_bytes());
-        out.extend_from_slice(self.metadata);
-        out.extend_from_slice(self.payload);
-        pad(out, start);
-        let checksum = crc32(&out[start + 4..]);
-        put_u32(out, start, checksum);
-    }
-
-    /// Length of the encoded record, padding included.
-    pub(crate) fn encoded_len(&self) -> usize {
-        let id = if self.id.is_some() { ID_BYTES } else { 0 };
-        padded(RECORD_HEAD_BYTES + id + self.event_type.len() + self.metadata.len() + self.payload.len())
-    }
+/// Length of an event once encoded, padding included.
+pub(crate) fn encoded_len(event: &NewEvent<'_>) -> usize {
+    let id = if event.id.is_some() { ID_BYTES } else { 0 };
+    padded(RECORD_HEAD_BYTES + id + event.event_type.len() + event.metadata.len() + event.payload.len())
 }
 
 /// A record read from a segment: slices into its bytes.
@@ -164,29 +155,19 @@ fn check_attributes(mut bytes: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The id of an event that carries none: a version-8 UUID made of the log's id and the position (FORMAT.md section 4).
-pub(crate) fn derived_id(log_id: Uuid, position: u64) -> Uuid {
-    let log = log_id.as_bytes();
-    let mut raw = [0; 16];
-    raw[..8].copy_from_slice(&log[..8]);
-    raw[6] = 0x80 | (log[6] & 0x0F);
-    raw[8..].copy_from_slice(&(1 << 63 | position).to_be_bytes());
-    Uuid::from_bytes(raw)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn encode(record: &NewRecord<'_>) -> Vec<u8> {
+    fn encoded(event: &NewEvent<'_>) -> Vec<u8> {
         let mut out = Vec::new();
-        record.encode(&mut out);
-        assert_eq!(out.len(), record.encoded_len());
+        encode(event, &mut out);
+        assert_eq!(out.len(), encoded_len(event));
         out
     }
 
-    const SAMPLE: NewRecord<'static> = NewRecord {
+    const SAMPLE: NewEvent<'static> = NewEvent {
         id: Some(Uuid::from_u128(0x1234_5678)),
         event_type: "OrderPlaced",
         metadata: b"{}",
@@ -195,7 +176,7 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_seen() {
-        let bytes = encode(&SAMPLE);
+        let bytes = encoded(&SAMPLE);
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -210,7 +191,7 @@ mod tests {
     #[test]
     fn lengths_from_disk_never_reach_outside() {
         for at in [4, 8, 12] {
-            let mut bytes = encode(&SAMPLE);
+            let mut bytes = encoded(&SAMPLE);
             for b in &mut bytes[at..at + 2] {
                 *b = 0xFF;
             }
@@ -265,17 +246,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn derived_ids_are_version_8_and_follow_the_position() {
-        let log = Uuid::from_u128(0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF);
-        let id = derived_id(log, 5);
-        assert_eq!(id.to_string(), "00112233-4455-8677-8000-000000000005");
-        assert_eq!(id.get_version_num(), 8);
-        assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
-        assert!(derived_id(log, 6) > id);
-        assert_eq!(derived_id(log, crate::types::NUMBER_MAX).get_variant(), uuid::Variant::RFC4122);
-    }
-
     proptest! {
         #[test]
         fn any_event_round_trips(
@@ -285,8 +255,8 @@ mod tests {
             payload in proptest::collection::vec(any::<u8>(), 0..600),
         ) {
             let id = id.map(Uuid::from_u128);
-            let new = NewRecord { id, event_type: &event_type, metadata: &metadata, payload: &payload };
-            let mut bytes = encode(&new);
+            let new = NewEvent { id, event_type: &event_type, metadata: &metadata, payload: &payload };
+            let mut bytes = encoded(&new);
             let len = bytes.len();
             bytes.extend_from_slice(b"a neighbour");
             let (record, used) = Record::decode(&bytes, true).unwrap();

@@ -7,9 +7,8 @@ pub(crate) mod marks;
 pub(crate) mod streams;
 
 use crate::error::Fault;
-use crate::format::frame::FRAME_HEADER_BYTES;
+use crate::format::frame::{FRAME_HEADER_BYTES, Frame};
 use crate::format::section::{Control, ENTRY_BYTES, IdBlock, SectionKind, Sections};
-use crate::segment::scan::Frame;
 use marks::Marks;
 use streams::{Change, Run, StreamChange, Streams};
 

@@ -6,23 +6,11 @@ use crate::error::{Corruption, Fault, IoFault, ReadError};
 use crate::format::segment::SegmentHeader;
 use crate::segment::name::segment_name;
 use crate::storage::{File, Mapping};
-use crate::types::Location;
+use crate::types::{Location, ReadMode};
 use bytes::Bytes;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// How segments are read. The results are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum ReadMode {
-    /// Through read-only memory mappings: no copy, no system call. The default. A device that cannot deliver a page, or
-    /// another program that truncates a segment, ends the process with SIGBUS.
-    #[default]
-    Map,
-    /// With `pread` into buffers of the cursor: an input/output error is an error.
-    Pread,
-}
 
 #[derive(Debug)]
 pub(crate) struct Segment {

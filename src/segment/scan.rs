@@ -4,7 +4,9 @@
 
 use crate::error::{Fault, ReadError};
 use crate::format::FIRST_FRAME;
-use crate::format::frame::{Chain, FRAME_HEADER_BYTES, FRAME_MAGIC, FrameFault, FrameHeader, FramePlace};
+use crate::format::frame::{
+    Chain, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameFault, FrameHeader, FramePlace,
+};
 use crate::format::segment::{Digest, SegmentHeader};
 use crate::segment::reader::Segment;
 use std::ops::Range;
@@ -59,15 +61,6 @@ impl Source for Image {
         }
         Ok(&self.bytes[range.start as usize..range.end as usize])
     }
-}
-
-/// One valid frame that follows the one before.
-pub(crate) struct Frame<'a> {
-    pub(crate) offset: u64,
-    pub(crate) header: FrameHeader,
-    pub(crate) table: &'a [u8],
-    pub(crate) body: &'a [u8],
-    pub(crate) checksum: u32,
 }
 
 /// Why a walk ended.

@@ -1,0 +1,434 @@
+//! [`EventLog`]: the handle that users hold.
+//!
+//! Owns the calls and their contracts; what they do is in the files beside this one.
+
+use crate::engine::answer::Wait;
+use crate::engine::cursor::Cursor;
+use crate::engine::pending::{self, Appended, FromAssigned, Pending};
+use crate::engine::progress::Progress;
+use crate::engine::recovery::{Recovered, open_fault, recover};
+use crate::engine::report::RecoveryReport;
+use crate::engine::request::Request;
+use crate::engine::sequencer::{Entry, Phase, Sequencer};
+use crate::engine::shared::{self, Shared};
+use crate::error::{AppendError, CloseError, OpenError, PoisonCause, ReadError};
+use crate::event::{Event, NewEvent};
+use crate::options::Options;
+use crate::storage::Storage;
+use crate::types::{Durability, ExpectedVersion};
+use parking_lot::{Condvar, Mutex, RwLock};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// An open log: a cheap handle, to be cloned and shared between threads.
+///
+/// Blocking calls say so. None of them may be made on a thread that must not block, such as one of an async runtime; use
+/// [`EventLog::submit`] there, and await what it returns.
+///
+/// Dropping the last handle closes the log as [`EventLog::close`] does, and waits for it, but cannot report an error.
+#[derive(Clone)]
+pub struct EventLog {
+    handle: Arc<Handle>,
+}
+
+/// Closes the log when the last clone goes.
+struct Handle {
+    shared: Arc<Shared>,
+    report: RecoveryReport,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.shared.is_own_thread() {
+            // A waker dropped the last handle on the writer thread, which cannot wait for itself.
+            let shared = self.shared.clone();
+            std::thread::spawn(move || shared.close());
+        } else {
+            let _ = self.shared.close();
+        }
+    }
+}
+
+/// What is known of a stream, as far as it is visible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamInfo {
+    /// Its id.
+    pub id: String,
+    /// Its version: how many events were ever appended to it. 0 for a stream that is only registered.
+    pub version: u64,
+    /// The first version that is kept; 1 unless older events were removed on purpose.
+    pub first_version: u64,
+    /// It was ended for good and takes no more events.
+    pub tombstoned: bool,
+    /// The tenant it is bound to.
+    pub tenant: Option<String>,
+    /// What its creator attached to it.
+    pub attributes: Vec<u8>,
+    /// When it was registered, nanoseconds since 1970.
+    pub created_nanos: u64,
+    /// When an event was last appended, nanoseconds since 1970; 0 if never.
+    pub last_append_nanos: u64,
+    /// Its number in the order of creation, from 1.
+    pub creation_ordinal: u64,
+}
+
+/// The state of a log, read without touching the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Whether it takes appends, and if not, why.
+    pub state: LogState,
+    /// Position of the last event that was numbered, durable or not.
+    pub appended: u64,
+    /// Position of the last event that is durable and visible; never more than `appended`.
+    pub durable: u64,
+    /// The last attempt to reserve space failed, and how. Appends that need it are refused; each tries again.
+    pub disk_full: Option<crate::IoFault>,
+}
+
+/// Whether a log takes appends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogState {
+    /// It does.
+    Open,
+    /// It was opened to be read.
+    ReadOnly,
+    /// A write or sync failed; it can be read, and must be opened again to be written.
+    Poisoned(PoisonCause),
+    /// It was closed, or is being closed.
+    Closed,
+}
+
+impl EventLog {
+    /// Opens the log in a directory, making both if there is none. The same as `Options::new().open(path)`.
+    ///
+    /// # Errors
+    /// See [`OpenError`] and [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<EventLog, OpenError> {
+        Options::new().open(path)
+    }
+
+    /// Opens the log in a directory to be read. The same as `Options::new().open_read_only(path)`.
+    ///
+    /// # Errors
+    /// See [`OpenError`] and [`Options::open_read_only`].
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<EventLog, OpenError> {
+        Options::new().open_read_only(path)
+    }
+
+    /// A new, empty log in memory. The same behaviour; nothing survives the last handle.
+    ///
+    /// # Errors
+    /// None with these options; the signature is that of all ways to open.
+    pub fn in_memory() -> Result<EventLog, OpenError> {
+        Options::new().open_in_memory()
+    }
+
+    pub(crate) fn start(storage: Arc<dyn Storage>, options: Options) -> Result<EventLog, OpenError> {
+        let lock = storage.try_lock().map_err(|error| open_fault("lock", ".", &error))?;
+        let Some(lock) = lock else { return Err(OpenError::AlreadyOpen { path: storage.name() }) };
+        let recovered = recover(&*storage, &options, true)?;
+        let log = EventLog::assemble(storage, options, recovered, Phase::Open, Some(lock));
+        log.handle.shared.start_threads().map_err(|error| open_fault("start a thread for", ".", &error))?;
+        Ok(log)
+    }
+
+    pub(crate) fn start_read_only(
+        storage: Arc<dyn Storage>,
+        options: Options,
+    ) -> Result<EventLog, OpenError> {
+        let recovered = recover(&*storage, &options, false)?;
+        Ok(EventLog::assemble(storage, options, recovered, Phase::ReadOnly, None))
+    }
+
+    fn assemble(
+        storage: Arc<dyn Storage>,
+        options: Options,
+        recovered: Recovered,
+        phase: Phase,
+        lock: Option<crate::storage::Lock>,
+    ) -> EventLog {
+        let Recovered { log_id, view, tail, end, page, next_batch, unwitnessed, live, report } = recovered;
+        let mut seq = Sequencer::new(tail, end, &page, next_batch, options.batch_bytes, phase);
+        seq.unwitnessed_since = unwitnessed.then(Instant::now);
+        let shared = Shared {
+            options,
+            storage,
+            log_id,
+            seq: Mutex::new(seq),
+            view: RwLock::new(view),
+            progress: Progress::new(next_batch - 1),
+            live: Mutex::new(live),
+            spare: Mutex::new(None),
+            checkpoint_due: Mutex::new(None),
+            lock: Mutex::new(lock),
+            writer_bell: Condvar::new(),
+            role_bell: Condvar::new(),
+            maintenance_bell: Mutex::new(None),
+            threads: Mutex::new(Vec::new()),
+            closed: Mutex::new(Ok(())),
+        };
+        EventLog { handle: Arc::new(Handle { shared: Arc::new(shared), report }) }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// Appends events to one stream, if it is as expected: all of them or none.
+    ///
+    /// Blocks until the events are durable ([`Durability::Synced`], or the level set by [`Options::durability`]) and
+    /// visible. Many threads that append at once share their syncs. Without events, checks the condition and registers the
+    /// stream.
+    ///
+    /// # Errors
+    /// See [`AppendError`]. A conflict is told only once the state that it rests on is durable, so that a read that
+    /// follows shows at least the version it names.
+    pub fn append(
+        &self,
+        stream: &str,
+        expected: ExpectedVersion,
+        events: &[NewEvent<'_>],
+    ) -> Result<Appended, AppendError> {
+        let request = self.request(stream, expected, events)?;
+        let (assigned, level) = self.shared().append(request, self.shared().options.durability)?;
+        Ok(pending::outcome(&assigned, &[], level))
+    }
+
+    /// Appends without waiting: the versions and positions are known on return (unless the batch is full, see
+    /// [`Pending`]), durability comes later. Never blocks on the disk; appends of one thread keep their order.
+    ///
+    /// # Errors
+    /// Only what is wrong with the call itself; all else is told by the handle.
+    pub fn submit(
+        &self,
+        stream: &str,
+        expected: ExpectedVersion,
+        events: &[NewEvent<'_>],
+    ) -> Result<Pending<Appended>, AppendError> {
+        let request = self.request(stream, expected, events)?;
+        Ok(self.submit_request(request, Vec::new(), self.shared().options.durability))
+    }
+
+    /// The same, but gives up when there is no room at once.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`] when it would have to wait for room, [`AppendError::DiskFull`] when the disk has none either;
+    /// else as [`EventLog::submit`].
+    pub fn try_submit(
+        &self,
+        stream: &str,
+        expected: ExpectedVersion,
+        events: &[NewEvent<'_>],
+    ) -> Result<Pending<Appended>, AppendError> {
+        let request = self.request(stream, expected, events)?;
+        self.try_submit_request(&request, Vec::new(), self.shared().options.durability)
+    }
+
+    /// Ends a stream for good: appends and reads say `Gone` from then on, and its versions never restart. Blocks until
+    /// that is durable.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn tombstone(&self, stream: &str, expected: ExpectedVersion) -> Result<Appended, AppendError> {
+        let mut request = Request::new(self.shared().options.append_bytes_max);
+        request.tombstone(stream, expected)?;
+        request.seal()?;
+        let (assigned, level) = self.shared().append(request, Durability::Synced)?;
+        Ok(pending::outcome(&assigned, &[], level))
+    }
+
+    fn request(
+        &self,
+        stream: &str,
+        expected: ExpectedVersion,
+        events: &[NewEvent<'_>],
+    ) -> Result<Request, AppendError> {
+        let mut request = Request::new(self.shared().options.append_bytes_max);
+        request.append(stream, expected, events)?;
+        request.seal()?;
+        Ok(request)
+    }
+
+    pub(crate) fn submit_request<T: FromAssigned>(
+        &self,
+        request: Request,
+        names: Vec<String>,
+        level: Durability,
+    ) -> Pending<T> {
+        let time = shared::now();
+        let shared = self.shared();
+        let mut seq = shared.seq.lock();
+        let entry = seq.enter(request, time, &shared.view);
+        shared.notify_driver(&seq);
+        shared.release(seq);
+        match entry {
+            Entry::Sequenced(sequenced) => Pending::sequenced(shared.clone(), sequenced, names, level),
+            Entry::Queued(slot) => Pending::queued(shared.clone(), slot, names, level),
+        }
+    }
+
+    pub(crate) fn try_submit_request<T: FromAssigned>(
+        &self,
+        request: &Request,
+        names: Vec<String>,
+        level: Durability,
+    ) -> Result<Pending<T>, AppendError> {
+        let time = shared::now();
+        let shared = self.shared();
+        let mut seq = shared.seq.lock();
+        let entered = seq.try_enter(request, time, &shared.view);
+        let disk_full = seq.disk_full.clone();
+        shared.notify_driver(&seq);
+        shared.release(seq);
+        match (entered, disk_full) {
+            (Ok(sequenced), _) => Ok(Pending::sequenced(shared.clone(), sequenced, names, level)),
+            (Err(Wait::Space { .. }), Some(fault)) => Err(AppendError::DiskFull(fault)),
+            (Err(_), _) => Err(AppendError::Full),
+        }
+    }
+
+    /// The events of a stream with versions above `after`, in order. `after` 0 is everything; beyond the end is nothing.
+    /// So is a stream that nobody knows.
+    pub fn read_stream(&self, stream: &str, after: u64) -> Cursor {
+        Cursor::stream(self.shared(), stream, after, u64::MAX, false)
+    }
+
+    /// The events of a stream with versions below `before`, newest first. `before` `u64::MAX` is everything.
+    pub fn read_stream_backward(&self, stream: &str, before: u64) -> Cursor {
+        Cursor::stream(self.shared(), stream, 0, before, true)
+    }
+
+    /// The events of the log with positions above `after`, in the one global order.
+    pub fn read_all(&self, after: u64) -> Cursor {
+        Cursor::log(self.shared(), after, u64::MAX, false)
+    }
+
+    /// The events of the log with positions below `before`, newest first.
+    pub fn read_all_backward(&self, before: u64) -> Cursor {
+        Cursor::log(self.shared(), 0, before, true)
+    }
+
+    /// Folds the events of a stream with versions above `after` into one value, in constant memory and without copying
+    /// them. No lock is held while `f` runs: it may use the log.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn fold_stream<T>(
+        &self,
+        stream: &str,
+        after: u64,
+        init: T,
+        mut f: impl FnMut(T, Event<'_>) -> T,
+    ) -> Result<T, ReadError> {
+        self.try_fold_stream(stream, after, init, |value, event| Ok(f(value, event)))
+    }
+
+    /// The same with a function that may fail: its first error ends the fold and is returned.
+    ///
+    /// # Errors
+    /// What `f` returns, or a [`ReadError`] turned into it.
+    pub fn try_fold_stream<T, E: From<ReadError>>(
+        &self,
+        stream: &str,
+        after: u64,
+        init: T,
+        mut f: impl FnMut(T, Event<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut cursor = self.read_stream(stream, after);
+        let mut value = init;
+        while let Some(event) = cursor.next()? {
+            value = f(value, event)?;
+        }
+        Ok(value)
+    }
+
+    /// The version of a stream: how many events it has, as far as they are durable. 0 for a stream without events and
+    /// for one that nobody knows. O(1); takes no lock that an append holds while it waits.
+    #[inline]
+    pub fn stream_version(&self, stream: &str) -> u64 {
+        self.shared().view.read().index.streams.registered(stream).map_or(0, |stream| stream.version)
+    }
+
+    /// What is known of a stream; `None` if it is not registered. O(1).
+    pub fn stream_info(&self, stream: &str) -> Option<StreamInfo> {
+        let view = self.shared().view.read();
+        let stream = view.index.streams.registered(stream)?;
+        Some(StreamInfo {
+            id: stream.id.to_string(),
+            version: stream.version,
+            first_version: stream.first_kept,
+            tombstoned: stream.tombstoned,
+            tenant: stream.tenant.as_deref().map(str::to_owned),
+            attributes: stream.attributes.to_vec(),
+            created_nanos: stream.created,
+            last_append_nanos: stream.last_append,
+            creation_ordinal: stream.creation_ordinal,
+        })
+    }
+
+    /// Ids of registered streams that start with `prefix` and are greater than `after`, in byte order, at most `limit`. A
+    /// page costs the page, wherever it lies. `after` need not exist.
+    pub fn list_streams(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        let view = self.shared().view.read();
+        view.index.streams.page(prefix, after).take(limit).map(|stream| stream.id.to_string()).collect()
+    }
+
+    /// How many streams are registered.
+    pub fn stream_count(&self) -> u64 {
+        self.shared().view.read().index.streams.count()
+    }
+
+    /// Position of the last visible event; 0 in an empty log.
+    pub fn last_position(&self) -> u64 {
+        self.shared().view.read().visible.position
+    }
+
+    /// The log's id: made with it, the same in every file of it.
+    pub fn id(&self) -> Uuid {
+        self.shared().log_id
+    }
+
+    /// What opening this log found and did.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.handle.report
+    }
+
+    /// The state of the log. Does no input or output.
+    pub fn status(&self) -> Status {
+        let durable = self.last_position();
+        let seq = self.shared().seq.lock();
+        let state = match (&seq.poisoned, &seq.phase) {
+            (_, Phase::Closing | Phase::Closed) => LogState::Closed,
+            (Some((_, cause)), _) => LogState::Poisoned(cause.clone()),
+            (None, Phase::ReadOnly) => LogState::ReadOnly,
+            (None, Phase::Open) => LogState::Open,
+        };
+        Status { state, appended: seq.appended(), durable, disk_full: seq.disk_full.clone() }
+    }
+
+    /// Makes everything durable that was accepted, says so on disk, and lets go of the directory. Blocks until then.
+    ///
+    /// Works while clones, cursors and handles live: later appends say [`AppendError::Closed`], reads go on. Closing again
+    /// gives the same answer.
+    ///
+    /// # Errors
+    /// See [`CloseError`]. The log is closed all the same.
+    pub fn close(&self) -> Result<(), CloseError> {
+        self.shared().close()
+    }
+}
+
+impl fmt::Debug for EventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLog")
+            .field("storage", &self.shared().storage.name())
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
