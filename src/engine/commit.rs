@@ -221,9 +221,12 @@ impl Shared {
 
     /// Makes the spare the last segment.
     fn go_live(&self, header: &SegmentHeader) -> Result<Arc<Segment>, PoisonCause> {
-        // The lock is what ends the zeroing: its last write has returned, and there is no further one.
-        let spare = self.spare.lock().take().ok_or(PoisonCause::Panic)?;
+        // The lock is what ends the zeroing: its last write has returned, and there is no further one. It is held until the
+        // name is free again, or the next spare would be made in this one's place.
+        let mut slot = self.spare.lock();
+        let spare = slot.take().ok_or(PoisonCause::Panic)?;
         let file = spare.go_live(&*self.storage, header)?;
+        drop(slot);
         let segment = Segment::new(*header, file, self.options.read_mode).map_err(|error| {
             IoFault::new("map", &crate::segment::name::segment_name(header.ordinal), &error)
         })?;
