@@ -41,10 +41,10 @@ impl Image {
         Image { bytes }
     }
 
-    /// Offset behind the last byte at or after `from` that is not zero; `from` if there is none.
-    pub(crate) fn nonzero_end(&self, from: u64) -> u64 {
-        let tail = self.bytes.get(from as usize..).unwrap_or_default();
-        from + tail.iter().rposition(|b| *b != 0).map_or(0, |at| at as u64 + 1)
+    /// Offset behind the last byte of a range that is not zero; its start if there is none.
+    pub(crate) fn nonzero_end(&self, range: Range<u64>) -> u64 {
+        let start = range.start;
+        start + self.get(range).iter().rposition(|b| *b != 0).map_or(0, |at| at as u64 + 1)
     }
 
     /// The bytes of a range, as far as they were read; the rest is zeros.
@@ -183,8 +183,7 @@ pub(crate) struct Beyond {
 
 /// Looks through all that was allocated behind the bad place `from` (FORMAT.md section 8, "witness").
 pub(crate) fn look_beyond(image: &Image, salt: u64, from: u64, end_max: u64) -> Beyond {
-    let mut beyond =
-        Beyond { nonzero_end: image.nonzero_end(from).min(end_max.max(from)), ..Beyond::default() };
+    let mut beyond = Beyond { nonzero_end: image.nonzero_end(from..end_max.max(from)), ..Beyond::default() };
     let mut offset = from.next_multiple_of(8);
     while offset < beyond.nonzero_end {
         // The magic first: it is what most places fail, at the price of one comparison.
