@@ -262,7 +262,6 @@ impl Recovery<'_> {
         }
         let tail = self.last_segment(*last)?;
         self.check_start(ordinals[0])?;
-        self.check_checkpoint(&tail)?;
         self.finish(tail)
     }
 
@@ -272,13 +271,13 @@ impl Recovery<'_> {
         if first == 1 || allowed { Ok(()) } else { Err(OpenError::MissingSegment { ordinal: first - 1 }) }
     }
 
-    fn check_checkpoint(&mut self, tail: &LastSegment) -> Result<(), OpenError> {
+    /// Whether the log reaches the place that the checkpoint names; asked before anything is changed.
+    fn check_checkpoint(&mut self, log_id: Uuid, first: u64) -> Result<(), OpenError> {
         let Some(checkpoint) = self.checkpoint else { return Ok(()) };
-        if checkpoint.log_id != tail.header.log_id {
+        if checkpoint.log_id != log_id {
             self.report.checkpoint = CheckpointUse::Foreign;
             return Ok(());
         }
-        let first = self.segments.first().map_or(1, |segment| segment.header.ordinal);
         if !self.checkpoint_met && checkpoint.end.segment >= first {
             return Err(OpenError::LostTail { at: checkpoint.end, position: checkpoint.last_position });
         }
@@ -330,19 +329,23 @@ impl Recovery<'_> {
                 }
             }
             // What lies before was removed; `check_start` wants to see that in writing.
-            None => self.chain.next_position = header.base_position,
+            None => {
+                self.chain.next_position = header.base_position;
+                self.index.streams.starts_late = true;
+            }
         }
         self.note_place(&header, FIRST_FRAME, header.previous.checksum);
         Ok(header)
     }
 
-    /// Remembers whether the checkpoint's place was seen.
-    fn note_place(&mut self, header: &SegmentHeader, end: u64, checksum: u32) {
-        if let Some(checkpoint) = &self.checkpoint {
-            let here = Location { segment: header.ordinal, offset: end };
-            self.checkpoint_met |=
-                checkpoint.end == here && checkpoint.checksum == checksum && checkpoint.salt == header.salt;
-        }
+    /// Whether this is the place that the checkpoint names; remembers it if so.
+    fn note_place(&mut self, header: &SegmentHeader, end: u64, checksum: u32) -> bool {
+        let here = Location { segment: header.ordinal, offset: end };
+        let met = self.checkpoint.as_ref().is_some_and(|checkpoint| {
+            checkpoint.end == here && checkpoint.checksum == checksum && checkpoint.salt == header.salt
+        });
+        self.checkpoint_met |= met;
+        met
     }
 
     /// Walks frames into the index.
@@ -430,6 +433,10 @@ impl Recovery<'_> {
             judged = self.judge_last(&*file, &header)?;
         }
         let Judged { mut image, verdict, stop, end, proven, footer_fault, beyond } = judged;
+        if !matches!(verdict, Verdict::Corrupt | Verdict::CorruptFooter) {
+            let first = self.segments.first().map_or(ordinal, |segment| segment.header.ordinal);
+            self.check_checkpoint(header.log_id, first)?;
+        }
         let at = Location { segment: ordinal, offset: end };
         let mut last = LastSegment {
             header,
@@ -476,7 +483,13 @@ impl Recovery<'_> {
         let mut walk = Walk::start(header, &self.chain);
         let mut proven = FIRST_FRAME;
         let mut visit = |frame: &Frame<'_>| {
-            proven = frame.header.batch_start;
+            let end = frame.offset + frame.header.frame_len();
+            // A later batch proves that all before it was durable; the checkpoint proves its own place.
+            proven = if self.note_place(header, end, frame.checksum) {
+                end
+            } else {
+                proven.max(frame.header.batch_start)
+            };
             Ok(())
         };
         walk.advance(&mut image, header.salt, footer_at, true, &mut visit).map_err(read_fault)?;

@@ -96,6 +96,8 @@ pub(crate) struct Streams {
     /// Registered streams by id bytes.
     order: BTreeMap<Arc<str>, u32>,
     last_creation: u64,
+    /// The log begins behind its first segment: a stream may first be met in its middle, its state carried later on.
+    pub(crate) starts_late: bool,
 }
 
 impl Streams {
@@ -145,11 +147,13 @@ impl Streams {
     /// Whether a change read from disk fits the stream.
     pub(crate) fn check(&self, number: u32, change: &Change) -> Result<(), Fault> {
         let stream = self.get(number);
+        let unknown = self.starts_late && !stream.registered;
         let alive = || expect("whether a tombstoned stream goes on", 0, u64::from(stream.tombstoned));
         match change {
             Change::Events(run) => {
                 alive()?;
-                expect("first version", stream.version + 1, run.first_version)
+                let due = if unknown { run.first_version.max(1) } else { stream.version + 1 };
+                expect("first version", due, run.first_version)
             }
             Change::Create { .. } => alive(),
             Change::TruncateBefore { first_kept } => {

@@ -1,6 +1,8 @@
 //! The integration tests: one binary, one module an idea.
 
 mod crash;
+mod damage;
+mod kill;
 mod model;
 mod simdisk;
 mod smoke;
