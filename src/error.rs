@@ -103,6 +103,11 @@ impl IoFault {
     pub(crate) fn new(operation: &'static str, file: &str, error: &io::Error) -> Self {
         IoFault { operation, file: file.to_owned(), kind: error.kind(), os_code: error.raw_os_error() }
     }
+
+    /// Whether it is for lack of space that the operation failed.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        matches!(self.kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 /// Why a log could not be opened. In every case the directory is as it was, except that a torn tail may already have
@@ -253,6 +258,10 @@ pub enum AppendError {
     /// there is space, without reopening.
     #[error("no space left on the disk: {0}")]
     DiskFull(IoFault),
+    /// The next segment could not be made ready, for another reason than space. Nothing was assigned; every append that
+    /// needs it tries again. See to what the error says: permissions, limits, a failing device.
+    #[error("the next segment cannot be made ready: {0}")]
+    SegmentUnavailable(IoFault),
     /// A write or a sync failed, now or earlier, and no more is tried. Close the log and open it again: recovery
     /// decides from the disk what is there.
     #[error("the log is poisoned: {cause}; this append: {outcome}")]
@@ -277,6 +286,17 @@ pub enum Outcome {
     NotWritten,
     /// It may or may not be on the disk. Only reopening tells.
     Unknown,
+}
+
+impl AppendError {
+    /// What an append is told for which no segment could be made ready.
+    pub(crate) fn no_segment(fault: IoFault) -> AppendError {
+        if fault.is_disk_full() {
+            AppendError::DiskFull(fault)
+        } else {
+            AppendError::SegmentUnavailable(fault)
+        }
+    }
 }
 
 impl std::fmt::Display for Outcome {

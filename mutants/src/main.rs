@@ -1,1 +1,225 @@
-fn main() {}
+//! Breaks the crate on purpose, one guarantee at a time, and demands that a test fails.
+//!
+//! `cargo run --release -p mutants` copies the tracked files to `target/mutants/tree`, applies one change at a time there, and
+//! runs the tests named beside it. A mutant that lives, or a change that no longer applies, makes the command fail. Some ten
+//! minutes on two cores. With a word as argument: only the mutants whose names contain it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+struct Mutant {
+    name: &'static str,
+    file: &'static str,
+    /// Must occur exactly once in the file.
+    from: &'static str,
+    to: &'static str,
+    /// Filters of the test runs, each of which may catch it.
+    tests: &'static [&'static str],
+}
+
+const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "skip the directory sync of a new segment",
+        file: "src/engine/spare.rs",
+        from: "storage.sync_directory().map_err(|error| IoFault::new(\"sync the directory of\", &name, &error))?;",
+        to: "",
+        tests: &["crash"],
+    },
+    Mutant {
+        name: "retry a failed sync",
+        file: "src/engine/commit.rs",
+        from: "live.file.sync().map_err(|error| fault(\"sync\", error))?;\n        batch.bytes.truncate(end);",
+        to: "live.file.sync().or_else(|_| live.file.sync()).map_err(|error| fault(\"sync\", error))?;\n        batch.bytes.truncate(end);",
+        tests: &["crash"],
+    },
+    Mutant {
+        name: "acknowledge without a sync",
+        file: "src/engine/commit.rs",
+        from: "live.file.sync().map_err(|error| fault(\"sync\", error))?;\n        batch.bytes.truncate(end);",
+        to: "batch.bytes.truncate(end);",
+        tests: &["crash"],
+    },
+    Mutant {
+        name: "show a batch before it is durable",
+        file: "src/engine/commit.rs",
+        from: "            self.write(&mut batch)?;\n            self.publish(&batch);",
+        to: "            self.publish(&batch);\n            self.write(&mut batch)?;",
+        tests: &["crash", "calls"],
+    },
+    Mutant {
+        name: "trust the page cache at recovery",
+        file: "src/engine/recovery.rs",
+        from: "let sure = file.read_device(offset, buffer).map_err(fault)?;",
+        to: "let sure = crate::storage::DeviceRead::Direct;\n        file.read_at(offset, buffer).map_err(fault)?;",
+        tests: &["crash"],
+    },
+    Mutant {
+        name: "show what was found without syncing it",
+        file: "src/engine/recovery.rs",
+        from: "file.sync().map_err(|error| open_fault(\"sync\", &segment_name(ordinal), &error))?;",
+        to: "",
+        tests: &["crash"],
+    },
+    Mutant {
+        name: "follow a bad length",
+        file: "src/format/frame.rs",
+        from: "        at_most(\"end of the frame\", place.end_max, place.offset + body_at + body_len)?;\n",
+        to: "",
+        tests: &["frame", "damage"],
+    },
+    Mutant {
+        name: "zero a live segment",
+        file: "src/engine/maintenance.rs",
+        from: "        let mut spare = self.spare.lock();\n        let Some(spare) = spare.as_mut() else { return Again::Later };",
+        to: "        let live = self.live.lock().clone();\n        let _ = live.file.write_zeros(crate::format::FIRST_FRAME, 4096);\n        let mut spare = self.spare.lock();\n        let Some(spare) = spare.as_mut() else { return Again::Later };",
+        tests: &["crash"],
+    },
+    Mutant {
+        name: "take the first batch before the footer is durable",
+        file: "src/engine/commit.rs",
+        from: "        Ok(live.file.sync().map_err(|error| fault(\"sync\", error))?)\n",
+        to: "        Ok(())\n",
+        tests: &["crash"],
+    },
+    Mutant {
+        name: "stamp batch_start wrong",
+        file: "src/engine/sequencer.rs",
+        from: "            batch_start: self.open.start,",
+        to: "            batch_start: offset,",
+        tests: &["crash"],
+    },
+    Mutant {
+        name: "take damage for a torn tail",
+        file: "src/engine/diagnosis.rs",
+        from: "(true, Zeros, Rest::Witness) => Verdict::Corrupt,",
+        to: "(true, Zeros, Rest::Witness) => Verdict::TornTail,",
+        tests: &["damage"],
+    },
+    Mutant {
+        name: "leave the torn bytes where they are",
+        file: "src/engine/recovery.rs",
+        from: "self.clear(file, at.segment, page_at, &pages)?;",
+        to: "",
+        tests: &["damage", "crash"],
+    },
+    Mutant {
+        name: "answer a conflict before it is durable",
+        file: "src/engine/commit.rs",
+        from: "let level = if sequenced.written { level } else { Durability::Synced };\n        match self.wait_batch",
+        to: "let level = if sequenced.written { level } else { Durability::Sequenced };\n        match self.wait_batch",
+        tests: &["crash"],
+    },
+    Mutant {
+        name: "believe an event without its checksum",
+        file: "src/format/record.rs",
+        from: "            expect_checksum(\"event\", crc32(&bytes[4..]), u32_at(bytes, 0))?;\n",
+        to: "",
+        tests: &["record", "damage"],
+    },
+    Mutant {
+        name: "let two writers in",
+        file: "src/engine/log.rs",
+        from: "let Some(lock) = lock else { return Err(OpenError::AlreadyOpen { path: storage.name() }) };",
+        to: "let lock = lock.unwrap_or_else(|| Box::new(()));",
+        tests: &["only_one_writer"],
+    },
+    Mutant {
+        name: "ignore the checkpoint",
+        file: "src/engine/recovery.rs",
+        from: "        self.check_checkpoint(header.log_id, first)?;\n",
+        to: "",
+        tests: &["damage"],
+    },
+    Mutant {
+        name: "assign before space is known",
+        file: "src/engine/sequencer.rs",
+        from: "let fits = !self.tail.sealed && self.tail.reserved && end + bytes <= self.tail.header.frames_end_max();",
+        to: "let fits = true;",
+        tests: &["crash"],
+    },
+    Mutant {
+        name: "go on after poison",
+        file: "src/engine/sequencer.rs",
+        from: "if let Some((_, cause)) = &self.poisoned {\n            return Some",
+        to: "if let Some((_, cause)) = &self.poisoned && false {\n            return Some",
+        tests: &["calls"],
+    },
+];
+
+fn main() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_owned);
+    let only = std::env::args().nth(1).unwrap_or_default();
+    let tree = root.join("target/mutants/tree");
+    if let Err(error) = copy_tracked(&root, &tree) {
+        eprintln!("cannot copy the tree: {error}");
+        return ExitCode::FAILURE;
+    }
+    let mut alive = 0;
+    let mut killed = 0;
+    for mutant in MUTANTS.iter().filter(|mutant| mutant.name.contains(&only)) {
+        match survives(&tree, mutant) {
+            Ok(None) => {
+                alive += 1;
+                println!("ALIVE   {}", mutant.name);
+            }
+            Ok(Some(test)) => {
+                killed += 1;
+                println!("caught  {} (by `{test}`)", mutant.name);
+            }
+            Err(error) => {
+                alive += 1;
+                println!("BROKEN  {}: {error}", mutant.name);
+            }
+        }
+    }
+    println!("{killed} mutants caught, {alive} not");
+    if alive == 0 && killed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Copies what git tracks, as it stands in the work tree.
+fn copy_tracked(root: &Path, tree: &Path) -> std::io::Result<()> {
+    let _ = fs::remove_dir_all(tree);
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output()?;
+    for name in String::from_utf8_lossy(&listed.stdout).split('\0').filter(|name| !name.is_empty()) {
+        let (from, to) = (root.join(name), tree.join(name));
+        if from.is_file() {
+            fs::create_dir_all(to.parent().unwrap_or(tree))?;
+            fs::copy(from, to)?;
+        }
+    }
+    Ok(())
+}
+
+/// The test run that caught the mutant, if one did.
+fn survives(tree: &Path, mutant: &Mutant) -> Result<Option<&'static str>, String> {
+    let path = tree.join(mutant.file);
+    let original = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+    if original.matches(mutant.from).count() != 1 {
+        return Err(format!("the text to change does not occur exactly once in {}", mutant.file));
+    }
+    fs::write(&path, original.replacen(mutant.from, mutant.to, 1)).map_err(|error| error.to_string())?;
+    let verdict = run(tree, mutant);
+    fs::write(&path, original).map_err(|error| error.to_string())?;
+    verdict
+}
+
+fn run(tree: &Path, mutant: &Mutant) -> Result<Option<&'static str>, String> {
+    let cargo = |args: &[&str]| {
+        let target = tree.with_file_name("build");
+        let mut command = Command::new("cargo");
+        command.args(args).current_dir(tree).env("CARGO_TARGET_DIR", target).env("RUST_BACKTRACE", "0");
+        command.output().map_err(|error| error.to_string())
+    };
+    // A mutant that does not compile proves nothing.
+    let built = cargo(&["test", "--no-run", "--lib", "--test", "it"])?;
+    if !built.status.success() {
+        return Err(format!("does not compile:\n{}", String::from_utf8_lossy(&built.stderr)));
+    }
+    for test in mutant.tests {
+        if !cargo(&["test", "--lib", "--test", "it", "--no-fail-fast", "--", test])?.status.success() {
+            return Ok(Some(test));
+        }
+    }
+    Ok(None)
+}

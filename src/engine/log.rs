@@ -86,7 +86,8 @@ pub struct Status {
     pub appended: u64,
     /// Position of the last event that is durable and visible; never more than `appended`.
     pub durable: u64,
-    /// The last attempt to reserve space failed, and how. Appends that need it are refused; each tries again.
+    /// The last attempt to make the next segment ready failed, and how: mostly for lack of space. Appends that need it
+    /// are refused; each tries again.
     pub disk_full: Option<crate::IoFault>,
 }
 
@@ -218,7 +219,8 @@ impl EventLog {
     /// The same, but gives up when there is no room at once.
     ///
     /// # Errors
-    /// [`AppendError::Full`] when it would have to wait for room, [`AppendError::DiskFull`] when the disk has none either;
+    /// [`AppendError::Full`] when it would have to wait for room, [`AppendError::DiskFull`] or
+    /// [`AppendError::SegmentUnavailable`] when the disk has none either;
     /// else as [`EventLog::submit`].
     pub fn try_submit(
         &self,
@@ -288,7 +290,7 @@ impl EventLog {
         shared.release(seq);
         match (entered, disk_full) {
             (Ok(sequenced), _) => Ok(Pending::sequenced(shared.clone(), sequenced, names, level)),
-            (Err(Wait::Space { .. }), Some(fault)) => Err(AppendError::DiskFull(fault)),
+            (Err(Wait::Space { .. }), Some(fault)) => Err(AppendError::no_segment(fault)),
             (Err(_), _) => Err(AppendError::Full),
         }
     }

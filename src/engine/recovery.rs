@@ -19,7 +19,7 @@ use crate::segment::name::{CHECKPOINT, FileName, segment_name, torn_name};
 use crate::segment::reader::Segment;
 use crate::segment::scan::{Beyond, Image, SegmentSource, Source, Stop, Walk, look_beyond};
 use crate::storage::{File, Storage, write_all_at};
-use crate::types::{Location, ReadMode};
+use crate::types::Location;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,12 +47,7 @@ pub(crate) struct Recovered {
 
 /// An error of the operating system while opening, as the caller should see it.
 pub(crate) fn open_fault(operation: &'static str, file: &str, error: &io::Error) -> OpenError {
-    let fault = IoFault::new(operation, file, error);
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::DiskFull(fault),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly(fault),
-        _ => OpenError::Io(fault),
-    }
+    from_fault(IoFault::new(operation, file, error))
 }
 
 fn read_fault(error: ReadError) -> OpenError {
@@ -68,6 +63,7 @@ fn read_fault(error: ReadError) -> OpenError {
 struct Inventory {
     segments: Vec<u64>,
     has_checkpoint: bool,
+    has_index: bool,
     torn: Vec<FileName>,
     temporary: Vec<String>,
     foreign: Vec<String>,
@@ -79,6 +75,7 @@ impl Inventory {
         let mut inventory = Inventory {
             segments: Vec::new(),
             has_checkpoint: false,
+            has_index: false,
             torn: Vec::new(),
             temporary: Vec::new(),
             foreign: Vec::new(),
@@ -89,7 +86,7 @@ impl Inventory {
                 FileName::Checkpoint => inventory.has_checkpoint = true,
                 FileName::Temporary => inventory.temporary.push(name),
                 torn @ FileName::Torn { .. } => inventory.torn.push(torn),
-                FileName::Index(_) => {}
+                FileName::Index(_) => inventory.has_index = true,
                 FileName::Foreign => inventory.foreign.push(name),
             }
         }
@@ -104,8 +101,8 @@ impl Inventory {
         if self.has_checkpoint {
             return Some(CHECKPOINT.to_owned());
         }
-        if !self.torn.is_empty() {
-            return Some("the torn tail of a log".to_owned());
+        if self.has_index || !self.torn.is_empty() {
+            return Some("other files of a log".to_owned());
         }
         self.foreign.first().cloned()
     }
@@ -119,7 +116,6 @@ pub(crate) fn recover(
 ) -> Result<Recovered, OpenError> {
     let begun = Instant::now();
     let inventory = Inventory::take(storage)?;
-    let mut removed = Vec::new();
     let created = inventory.segments.is_empty();
     if created {
         if let Some(found) = inventory.evidence() {
@@ -132,10 +128,6 @@ pub(crate) fn recover(
     if writable {
         // Everything that a directory listing shows must be durable before anything in it is.
         storage.sync_directory().map_err(|error| open_fault("sync the directory of", ".", &error))?;
-        for name in &inventory.temporary {
-            storage.remove(name).map_err(|error| open_fault("remove", name, &error))?;
-            removed.push(name.clone());
-        }
     }
     if created {
         create_first(storage, options)?;
@@ -164,7 +156,7 @@ pub(crate) fn recover(
             streams: 0,
             torn_tail: None,
             torn_footer: false,
-            removed,
+            removed: Vec::new(),
             foreign: inventory.foreign,
             checkpoint: CheckpointUse::Missing,
             tail_read: None,
@@ -175,6 +167,17 @@ pub(crate) fn recover(
         recovery.read_checkpoint()?;
     }
     let mut recovered = recovery.run(&ordinals)?;
+    if writable {
+        // Only now: an open that refuses has changed nothing. A new log took its spare's place already.
+        for name in inventory.temporary {
+            match storage.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(open_fault("remove", &name, &error));
+                }
+                _ => recovered.report.removed.push(name),
+            }
+        }
+    }
     recovered.report.took = begun.elapsed();
     Ok(recovered)
 }
@@ -200,7 +203,7 @@ fn create_first(storage: &dyn Storage, options: &Options) -> Result<(), OpenErro
 
 fn from_fault(fault: IoFault) -> OpenError {
     match fault.kind {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => OpenError::DiskFull(fault),
+        _ if fault.is_disk_full() => OpenError::DiskFull(fault),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => OpenError::ReadOnly(fault),
         _ => OpenError::Io(fault),
     }
@@ -260,8 +263,7 @@ impl Recovery<'_> {
         for ordinal in sealed {
             self.sealed_segment(*ordinal)?;
         }
-        let tail = self.last_segment(*last)?;
-        self.check_start(ordinals[0])?;
+        let tail = self.last_segment(*last, ordinals[0])?;
         self.finish(tail)
     }
 
@@ -414,7 +416,7 @@ impl Recovery<'_> {
     }
 
     /// The last segment: made durable, read from the device, judged, and if torn, cleared.
-    fn last_segment(&mut self, ordinal: u64) -> Result<LastSegment, OpenError> {
+    fn last_segment(&mut self, ordinal: u64, first: u64) -> Result<LastSegment, OpenError> {
         let file = self.open(ordinal, self.writable)?;
         if self.writable {
             // What a killed process left in the page cache becomes durable now, or the log is not opened.
@@ -423,6 +425,12 @@ impl Recovery<'_> {
         let mut page = [0; PAGE_BYTES];
         self.read_tail(&*file, ordinal, 0, &mut page)?;
         let header = self.header(ordinal, &page)?;
+        let len = file.len().map_err(|error| open_fault("read", &segment_name(ordinal), &error))?;
+        if len < header.capacity {
+            // It had its whole length before it had its name: no crash cuts it.
+            let fault = Fault::Length { what: "capacity", found: header.capacity, max: len };
+            return Err(corrupt(ordinal, len, fault));
+        }
         let mut judged = self.judge_last(&*file, &header)?;
         for _ in 1..READ_ONLY_LOOKS {
             // A writer may have been at work between two reads of a read-only open: then it looks different soon.
@@ -433,34 +441,12 @@ impl Recovery<'_> {
             judged = self.judge_last(&*file, &header)?;
         }
         let Judged { mut image, verdict, stop, end, proven, footer_fault, beyond } = judged;
-        if !matches!(verdict, Verdict::Corrupt | Verdict::CorruptFooter) {
-            let first = self.segments.first().map_or(ordinal, |segment| segment.header.ordinal);
-            self.check_checkpoint(header.log_id, first)?;
-        }
-        let at = Location { segment: ordinal, offset: end };
-        let mut last = LastSegment {
-            header,
-            file,
-            page: Vec::new(),
-            walk: Walk::start(&header, &self.chain),
-            verdict,
-            beyond,
-        };
         match verdict {
-            Verdict::Sealed | Verdict::CleanEnd => {}
             Verdict::Corrupt => return Err(corrupt(ordinal, end, stop)),
             Verdict::CorruptFooter => {
                 return Err(corrupt(ordinal, header.frames_end_max(), footer_fault.unwrap_or(stop)));
             }
-            Verdict::TornTail => {
-                let bytes = beyond.nonzero_end - end;
-                let saved_as = self.clear_tail(&last, &image, at)?;
-                self.report.torn_tail = Some(TornTail { at, bytes, saved_as, fault: stop });
-            }
-            Verdict::TornFooter => {
-                self.clear(&*last.file, ordinal, header.frames_end_max(), &vec![0; PAGE_BYTES])?;
-                self.report.torn_footer = true;
-            }
+            Verdict::Sealed | Verdict::CleanEnd | Verdict::TornTail | Verdict::TornFooter => {}
         }
         // Judged; now into the index. Without the right to sync, only what somebody else's sync is proven to have covered.
         let show = if self.writable || verdict == Verdict::Sealed { end } else { proven };
@@ -469,11 +455,26 @@ impl Recovery<'_> {
         if let Stop::Refused(fault) | Stop::Invalid(fault) = walk.stop {
             return Err(corrupt(ordinal, walk.end, fault));
         }
+        self.check_start(first)?;
+        self.check_checkpoint(header.log_id, first)?;
+        // Nothing speaks against the log any more: what is torn may go.
+        match verdict {
+            Verdict::TornTail => {
+                let at = Location { segment: ordinal, offset: end };
+                let bytes = beyond.nonzero_end - end;
+                let saved_as = self.clear_tail(&*file, &image, at, beyond.nonzero_end)?;
+                self.report.torn_tail = Some(TornTail { at, bytes, saved_as, fault: stop });
+            }
+            Verdict::TornFooter => {
+                self.clear(&*file, ordinal, header.frames_end_max(), &vec![0; PAGE_BYTES])?;
+                self.report.torn_footer = true;
+            }
+            _ => {}
+        }
         self.pass(&walk);
         let page_at = walk.end & !(PAGE_BYTES as u64 - 1);
-        last.page = image.fetch(page_at..walk.end).map_err(read_fault)?.to_vec();
-        last.walk = walk;
-        Ok(last)
+        let page = image.fetch(page_at..walk.end).map_err(read_fault)?.to_vec();
+        Ok(LastSegment { header, file, page, walk, verdict, beyond })
     }
 
     /// Reads the last segment and says what it is, without changing anything, on disk or here.
@@ -524,16 +525,13 @@ impl Recovery<'_> {
         Ok(Judged { image, verdict, stop, end, proven, footer_fault, beyond })
     }
 
-    /// The last segment's bytes as the device has them; a file that is too short reads as zeros behind its end.
+    /// The last segment's bytes as the device has them.
     fn read_image(&mut self, file: &dyn File, header: &SegmentHeader) -> Result<Image, OpenError> {
-        let name = segment_name(header.ordinal);
-        let len = file.len().map_err(|error| open_fault("read", &name, &error))?;
-        let whole_pages = len.min(header.capacity) & !(PAGE_BYTES as u64 - 1);
         let mut bytes = Vec::new();
         let mut chunk = vec![0; READ_BYTES as usize];
         let mut offset = 0;
-        while offset < whole_pages {
-            let some = (whole_pages - offset).min(READ_BYTES) as usize;
+        while offset < header.capacity {
+            let some = (header.capacity - offset).min(READ_BYTES) as usize;
             self.read_tail(file, header.ordinal, offset, &mut chunk[..some])?;
             // Zeros at the end are implied: a segment that is hardly used costs hardly any memory.
             if !crate::format::bytes::is_zero(&chunk[..some]) {
@@ -575,16 +573,17 @@ impl Recovery<'_> {
     /// Saves the torn bytes beside the log, then overwrites them with zeros, and syncs. Read-only, it does neither.
     fn clear_tail(
         &self,
-        last: &LastSegment,
+        file: &dyn File,
         image: &Image,
         at: Location,
+        nonzero_end: u64,
     ) -> Result<Result<String, IoFault>, OpenError> {
-        let torn = image.get(at.offset..last.beyond.nonzero_end);
+        let torn = image.get(at.offset..nonzero_end);
         let saved_as = if self.writable { self.save(torn, at) } else { Ok(String::new()) };
         let page_at = at.offset & !(PAGE_BYTES as u64 - 1);
         let mut pages = image.get(page_at..at.offset).to_vec();
-        pages.resize((last.beyond.nonzero_end - page_at).next_multiple_of(PAGE_BYTES as u64) as usize, 0);
-        self.clear(&*last.file, at.segment, page_at, &pages)?;
+        pages.resize((nonzero_end - page_at).next_multiple_of(PAGE_BYTES as u64) as usize, 0);
+        self.clear(file, at.segment, page_at, &pages)?;
         Ok(saved_as)
     }
 
@@ -620,6 +619,12 @@ impl Recovery<'_> {
     fn finish(mut self, last: LastSegment) -> Result<Recovered, OpenError> {
         let LastSegment { header, file, page, walk, verdict, beyond } = last;
         let name = segment_name(header.ordinal);
+        let next_batch = walk.chain.batch_number.max(beyond.batch_number) + 1;
+        if self.writable {
+            // A number that no log reaches; but one that could never be read again must not be written.
+            crate::format::bytes::at_most("batch number", crate::types::NUMBER_MAX, next_batch)
+                .map_err(|fault| corrupt(header.ordinal, walk.end, fault))?;
+        }
         let mut reserved = true;
         if self.writable && verdict != Verdict::Sealed {
             // A copy may have come without its reserved space. A full disk is no reason not to open.
@@ -631,10 +636,8 @@ impl Recovery<'_> {
                 Err(error) => return Err(open_fault("allocate", &name, &error)),
             }
         }
-        let long_enough = file.len().map_err(|error| open_fault("read", &name, &error))? >= header.capacity;
-        // A mapping beyond the end of a file would be a trap.
-        let mode = if long_enough { self.options.read_mode } else { ReadMode::Pread };
-        let live = Segment::new(header, file, mode).map_err(|error| open_fault("map", &name, &error))?;
+        let live = Segment::new(header, file, self.options.read_mode)
+            .map_err(|error| open_fault("map", &name, &error))?;
         let live = Arc::new(live);
         self.segments.push(live.clone());
         self.report.frames = self.frames;
@@ -654,7 +657,7 @@ impl Recovery<'_> {
             view: View { index: self.index, segments: Arc::new(self.segments), visible },
             end: walk.end,
             page,
-            next_batch: walk.chain.batch_number.max(beyond.batch_number) + 1,
+            next_batch,
             unwitnessed: !(witnessed || verdict == Verdict::Sealed || walk.frames == 0),
             tail: Tail {
                 header,

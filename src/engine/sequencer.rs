@@ -9,7 +9,6 @@ use crate::engine::request::Request;
 use crate::engine::slot::Slot;
 use crate::engine::view::View;
 use crate::error::{AppendError, IoFault, Outcome, PoisonCause};
-use crate::format::bytes::at_most;
 use crate::format::frame::{Chain, FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use crate::format::section::{ENTRY_BYTES, SectionEntry, SectionKind};
 use crate::format::segment::{Digest, Link, SegmentFooter, SegmentHeader};
@@ -274,7 +273,7 @@ impl Sequencer {
         self.disk_full = Some(fault.clone());
         while self.needs_space.take().is_some() {
             if let Some(slot) = self.queue.pop_front() {
-                self.to_wake.extend(slot.resolve(Sequenced::refused(AppendError::DiskFull(fault.clone()))));
+                self.to_wake.extend(slot.resolve(Sequenced::refused(AppendError::no_segment(fault.clone()))));
             }
             self.admit(view);
         }
@@ -323,10 +322,15 @@ impl Sequencer {
             };
             return Ok(Sequenced { result: Ok(assigned), batch: rests_on, written: false });
         }
-        let first_position = self.tail.chain.next_position;
-        let last = first_position.saturating_add(u64::from(request.events));
-        if at_most("position", NUMBER_MAX, last).is_err() {
-            let error = AppendError::TooLarge { what: "position", len: last, max: NUMBER_MAX };
+        let events = u64::from(request.events);
+        let bound = |what, last: u64| match last.checked_add(events) {
+            Some(last) if last <= NUMBER_MAX => Ok(()),
+            last => Err(AppendError::TooLarge { what, len: last.unwrap_or(u64::MAX), max: NUMBER_MAX }),
+        };
+        let mut bounds = heads.iter().map(|(_, head)| bound("version", head.version));
+        if let Err(error) =
+            bound("position", self.tail.chain.next_position).and_then(|()| bounds.try_for_each(|b| b))
+        {
             return Ok(Sequenced::refused(error));
         }
         // 3. Room. Nothing was changed up to here.

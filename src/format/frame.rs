@@ -150,6 +150,7 @@ impl FrameHeader {
         };
         expect("zeros of the frame header", 1, u64::from(is_zero(&raw[5..8]) && is_zero(&raw[64..68])))?;
         at_most("first position", crate::types::NUMBER_MAX, u64_at(raw, 24))?;
+        at_most("batch number", crate::types::NUMBER_MAX, u64_at(raw, 40))?;
         let header = FrameHeader {
             kind,
             sections: u32_at(raw, 8),
@@ -180,10 +181,14 @@ impl FrameHeader {
         }
     }
 
-    /// The rest of a frame's own validity: its body (FORMAT.md section 3, "a frame is valid").
+    /// The body's checksum: wrong in a torn write, or by damage.
     pub(crate) fn check_body(&self, body: &[u8]) -> Result<(), Fault> {
         expect("length of the body", self.body_len, body.len() as u64)?;
-        expect_checksum("frame body", crc32(body), self.body_checksum)?;
+        expect_checksum("frame body", crc32(body), self.body_checksum)
+    }
+
+    /// What the kind demands of a body whose checksum is right, or was: a violation is never a torn write.
+    pub(crate) fn check_kind(&self, body: &[u8]) -> Result<(), Fault> {
         match self.kind {
             FrameKind::Append => Ok(()),
             FrameKind::Pad => expect("zeros of a pad frame", 1, u64::from(is_zero(body))),

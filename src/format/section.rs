@@ -263,6 +263,8 @@ impl<'a> Control<'a> {
                 short(attributes)?;
                 expect("length of the attributes", attributes.len() as u64, u64::from(u32_at(raw, 36)))?;
                 at_most("flags of a carried stream", 1, u64::from(u32_at(raw, 32)))?;
+                at_most("first kept version", crate::types::NUMBER_MAX, u64_at(raw, 0))?;
+                at_most("creation ordinal", crate::types::NUMBER_MAX, u64_at(raw, 24))?;
                 Control::CarryStream(CarriedStream {
                     first_kept: u64_at(raw, 0),
                     created: u64_at(raw, 8),

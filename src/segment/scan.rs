@@ -158,7 +158,11 @@ impl Walk {
             return Ok(Stop::Invalid(fault));
         }
         let frame = Frame { offset, header, table, body, checksum };
-        if let Err(fault) = header.check_follows(offset, &self.chain).and_then(|()| visit(&frame)) {
+        if let Err(fault) = header
+            .check_kind(body)
+            .and_then(|()| header.check_follows(offset, &self.chain))
+            .and_then(|()| visit(&frame))
+        {
             return Ok(Stop::Refused(fault));
         }
         self.chain = Chain::after(&header, checksum);
@@ -192,7 +196,7 @@ pub(crate) fn look_beyond(image: &Image, salt: u64, from: u64, end_max: u64) -> 
             if let Some((batch_start, batch_number)) =
                 FrameHeader::batch_at(image.get(offset..end_max), place)
             {
-                beyond.batch_number = beyond.batch_number.max(batch_number);
+                beyond.batch_number = beyond.batch_number.max(batch_number.min(crate::types::NUMBER_MAX - 1));
                 if batch_start > from && beyond.witness.is_none() {
                     beyond.witness = Some(offset);
                 }

@@ -192,7 +192,14 @@ impl Run {
             }
             (Expected::Gone, Err(AppendError::Gone { .. })) => {}
             (Expected::Contradiction, Err(AppendError::ContradictoryConditions { .. })) => {}
-            (_, Err(AppendError::Poisoned { .. } | AppendError::DiskFull(_))) => self.failed = true,
+            (
+                _,
+                Err(
+                    AppendError::Poisoned { .. }
+                    | AppendError::DiskFull(_)
+                    | AppendError::SegmentUnavailable(_),
+                ),
+            ) => self.failed = true,
             (expected, result) => panic!("expected {expected:?}, got {result:?}"),
         }
     }
@@ -213,6 +220,7 @@ impl Run {
             Err(
                 AppendError::Poisoned { outcome: Outcome::NotWritten, .. }
                 | AppendError::DiskFull(_)
+                | AppendError::SegmentUnavailable(_)
                 | AppendError::Closed,
             ) => {
                 self.failed = true;

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module an idea.
 
+mod calls;
 mod crash;
 mod damage;
 mod kill;
