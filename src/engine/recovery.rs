@@ -4,9 +4,10 @@
 //! anywhere and done again. Changes nothing unless the decision table says torn; never repairs damage.
 
 use crate::engine::diagnosis::{FooterSeen, Rest, Verdict, diagnose};
-use crate::engine::report::{CheckpointUse, RecoveryReport, TornTail};
-use crate::engine::sequencer::Tail;
+use crate::engine::inventory::Inventory;
+use crate::engine::report::{CheckpointUse, RecoveryReport};
 use crate::engine::spare::{FIRST_CAPACITY, Spare, next_capacity};
+use crate::engine::tail::Tail;
 use crate::engine::view::{View, Watermark};
 use crate::error::{Corruption, Fault, IoFault, OpenError, ReadError};
 use crate::format::checkpoint::Checkpoint;
@@ -15,20 +16,15 @@ use crate::format::segment::{HeaderFault, Link, SegmentFooter, SegmentHeader};
 use crate::format::{FIRST_FRAME, FORMAT_VERSION, PAGE_BYTES};
 use crate::index::Index;
 use crate::options::Options;
-use crate::segment::name::{CHECKPOINT, FileName, segment_name, torn_name};
+use crate::segment::name::{CHECKPOINT, FileName, segment_name};
 use crate::segment::reader::Segment;
-use crate::segment::scan::{Beyond, Image, SegmentSource, Source, Stop, Walk, look_beyond};
-use crate::storage::{File, Storage, write_all_at};
+use crate::segment::scan::{Beyond, SegmentSource, Source, Stop, Walk};
+use crate::storage::{File, Storage};
 use crate::types::Location;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use uuid::Uuid;
-
-/// How much of a segment is read at once.
-const READ_BYTES: u64 = 1 << 20;
-/// How often a read-only open looks again at a tail that seemed damaged: a writer may be at work on it.
-const READ_ONLY_LOOKS: usize = 5;
 
 /// A log that is ready to be shown.
 pub(crate) struct Recovered {
@@ -50,61 +46,12 @@ pub(crate) fn open_fault(operation: &'static str, file: &str, error: &io::Error)
     from_fault(IoFault::new(operation, file, error))
 }
 
-fn read_fault(error: ReadError) -> OpenError {
+pub(crate) fn read_fault(error: ReadError) -> OpenError {
     match error {
         ReadError::Corrupt(corruption) => OpenError::Corrupt(corruption),
         ReadError::Io(fault) => OpenError::Io(fault),
         // Cursors say these; a walk over a segment has no stream and no start.
         ReadError::Gone { .. } | ReadError::Truncated { .. } => OpenError::MissingSegment { ordinal: 0 },
-    }
-}
-
-/// The names in the directory, sorted out.
-struct Inventory {
-    segments: Vec<u64>,
-    has_checkpoint: bool,
-    has_index: bool,
-    torn: Vec<FileName>,
-    temporary: Vec<String>,
-    foreign: Vec<String>,
-}
-
-impl Inventory {
-    fn take(storage: &dyn Storage) -> Result<Inventory, OpenError> {
-        let names = storage.list().map_err(|error| open_fault("list", ".", &error))?;
-        let mut inventory = Inventory {
-            segments: Vec::new(),
-            has_checkpoint: false,
-            has_index: false,
-            torn: Vec::new(),
-            temporary: Vec::new(),
-            foreign: Vec::new(),
-        };
-        for name in names {
-            match FileName::parse(&name) {
-                FileName::Segment(ordinal) => inventory.segments.push(ordinal),
-                FileName::Checkpoint => inventory.has_checkpoint = true,
-                FileName::Temporary => inventory.temporary.push(name),
-                torn @ FileName::Torn { .. } => inventory.torn.push(torn),
-                FileName::Index(_) => inventory.has_index = true,
-                FileName::Foreign => inventory.foreign.push(name),
-            }
-        }
-        inventory.segments.sort_unstable();
-        inventory.foreign.sort_unstable();
-        inventory.temporary.sort_unstable();
-        Ok(inventory)
-    }
-
-    /// What speaks against taking a directory without a segment for an empty one.
-    fn evidence(&self) -> Option<String> {
-        if self.has_checkpoint {
-            return Some(CHECKPOINT.to_owned());
-        }
-        if self.has_index || !self.torn.is_empty() {
-            return Some("other files of a log".to_owned());
-        }
-        self.foreign.first().cloned()
     }
 }
 
@@ -115,7 +62,7 @@ pub(crate) fn recover(
     writable: bool,
 ) -> Result<Recovered, OpenError> {
     let begun = Instant::now();
-    let inventory = Inventory::take(storage)?;
+    let inventory = Inventory::take(storage).map_err(|error| open_fault("list", ".", &error))?;
     let created = inventory.segments.is_empty();
     if created {
         if let Some(found) = inventory.evidence() {
@@ -209,23 +156,23 @@ fn from_fault(fault: IoFault) -> OpenError {
     }
 }
 
-struct Recovery<'a> {
-    storage: &'a dyn Storage,
-    options: &'a Options,
-    writable: bool,
-    index: Index,
-    segments: Vec<Arc<Segment>>,
+pub(crate) struct Recovery<'a> {
+    pub(crate) storage: &'a dyn Storage,
+    pub(crate) options: &'a Options,
+    pub(crate) writable: bool,
+    pub(crate) index: Index,
+    pub(crate) segments: Vec<Arc<Segment>>,
     /// The chain as far as it was walked.
-    chain: Chain,
+    pub(crate) chain: Chain,
     /// Where the frames of the segment before end.
-    last_end: u64,
-    frames: u64,
-    events: u64,
-    checkpoint: Option<Checkpoint>,
-    checkpoint_met: bool,
-    last_kind: Option<FrameKind>,
-    torn_names: Vec<FileName>,
-    report: RecoveryReport,
+    pub(crate) last_end: u64,
+    pub(crate) frames: u64,
+    pub(crate) events: u64,
+    pub(crate) checkpoint: Option<Checkpoint>,
+    pub(crate) checkpoint_met: bool,
+    pub(crate) last_kind: Option<FrameKind>,
+    pub(crate) torn_names: Vec<FileName>,
+    pub(crate) report: RecoveryReport,
 }
 
 impl Recovery<'_> {
@@ -268,13 +215,13 @@ impl Recovery<'_> {
     }
 
     /// A first segment that is not the first of the log must have been left by retention, which says so in the log.
-    fn check_start(&self, first: u64) -> Result<(), OpenError> {
+    pub(crate) fn check_start(&self, first: u64) -> Result<(), OpenError> {
         let allowed = self.index.starts_at.is_some_and(|(ordinal, _)| first <= ordinal);
         if first == 1 || allowed { Ok(()) } else { Err(OpenError::MissingSegment { ordinal: first - 1 }) }
     }
 
     /// Whether the log reaches the place that the checkpoint names; asked before anything is changed.
-    fn check_checkpoint(&mut self, log_id: Uuid, first: u64) -> Result<(), OpenError> {
+    pub(crate) fn check_checkpoint(&mut self, log_id: Uuid, first: u64) -> Result<(), OpenError> {
         let Some(checkpoint) = self.checkpoint else { return Ok(()) };
         if checkpoint.log_id != log_id {
             self.report.checkpoint = CheckpointUse::Foreign;
@@ -288,7 +235,11 @@ impl Recovery<'_> {
     }
 
     /// Reads a header and compares it with the file's name and with the segment before.
-    fn header(&mut self, ordinal: u64, page: &[u8; PAGE_BYTES]) -> Result<SegmentHeader, OpenError> {
+    pub(crate) fn header(
+        &mut self,
+        ordinal: u64,
+        page: &[u8; PAGE_BYTES],
+    ) -> Result<SegmentHeader, OpenError> {
         let file = segment_name(ordinal);
         let header = SegmentHeader::decode(page).map_err(|fault| match fault {
             HeaderFault::NewerVersion(found) => {
@@ -341,7 +292,7 @@ impl Recovery<'_> {
     }
 
     /// Whether this is the place that the checkpoint names; remembers it if so.
-    fn note_place(&mut self, header: &SegmentHeader, end: u64, checksum: u32) -> bool {
+    pub(crate) fn note_place(&mut self, header: &SegmentHeader, end: u64, checksum: u32) -> bool {
         let here = Location { segment: header.ordinal, offset: end };
         let met = self.checkpoint.as_ref().is_some_and(|checkpoint| {
             checkpoint.end == here && checkpoint.checksum == checksum && checkpoint.salt == header.salt
@@ -351,7 +302,7 @@ impl Recovery<'_> {
     }
 
     /// Walks frames into the index.
-    fn walk(
+    pub(crate) fn walk(
         &mut self,
         walk: &mut Walk,
         source: &mut dyn Source,
@@ -391,11 +342,11 @@ impl Recovery<'_> {
         self.walk(&mut walk, &mut source, &header, footer.end, false)?;
         let (seen, rest) = match &walk.stop {
             Stop::Refused(_) => (FooterSeen::Agrees, Rest::Refused),
-            _ if agrees(&footer, &walk) => (FooterSeen::Agrees, Rest::Zeros),
+            _ if walk.agrees(&footer) => (FooterSeen::Agrees, Rest::Zeros),
             _ => (FooterSeen::Disagrees, Rest::Remains),
         };
         if diagnose(false, seen, rest) != Verdict::Sealed {
-            return Err(corrupt(ordinal, walk.end, fault_at(&walk, &footer)));
+            return Err(corrupt(ordinal, walk.end, walk.disagreement(&footer)));
         }
         self.pass(&walk);
         self.segments.push(Arc::new(segment));
@@ -403,217 +354,16 @@ impl Recovery<'_> {
     }
 
     /// Takes over what a walk found.
-    fn pass(&mut self, walk: &Walk) {
+    pub(crate) fn pass(&mut self, walk: &Walk) {
         self.chain = walk.chain;
         self.last_end = walk.end;
         self.frames += walk.frames;
         self.events += walk.events;
     }
 
-    fn open(&self, ordinal: u64, write: bool) -> Result<Arc<dyn File>, OpenError> {
+    pub(crate) fn open(&self, ordinal: u64, write: bool) -> Result<Arc<dyn File>, OpenError> {
         let name = segment_name(ordinal);
         self.storage.open(&name, write).map_err(|error| open_fault("open", &name, &error))
-    }
-
-    /// The last segment: made durable, read from the device, judged, and if torn, cleared.
-    fn last_segment(&mut self, ordinal: u64, first: u64) -> Result<LastSegment, OpenError> {
-        let file = self.open(ordinal, self.writable)?;
-        if self.writable {
-            // What a killed process left in the page cache becomes durable now, or the log is not opened.
-            file.sync().map_err(|error| open_fault("sync", &segment_name(ordinal), &error))?;
-        }
-        let mut page = [0; PAGE_BYTES];
-        self.read_tail(&*file, ordinal, 0, &mut page)?;
-        let header = self.header(ordinal, &page)?;
-        let len = file.len().map_err(|error| open_fault("read", &segment_name(ordinal), &error))?;
-        if len < header.capacity {
-            // It had its whole length before it had its name: no crash cuts it.
-            let fault = Fault::Length { what: "capacity", found: header.capacity, max: len };
-            return Err(corrupt(ordinal, len, fault));
-        }
-        let mut judged = self.judge_last(&*file, &header)?;
-        for _ in 1..READ_ONLY_LOOKS {
-            // A writer may have been at work between two reads of a read-only open: then it looks different soon.
-            if self.writable || !matches!(judged.verdict, Verdict::Corrupt | Verdict::CorruptFooter) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-            judged = self.judge_last(&*file, &header)?;
-        }
-        let Judged { mut image, verdict, stop, end, proven, footer_fault, beyond } = judged;
-        match verdict {
-            Verdict::Corrupt => return Err(corrupt(ordinal, end, stop)),
-            Verdict::CorruptFooter => {
-                return Err(corrupt(ordinal, header.frames_end_max(), footer_fault.unwrap_or(stop)));
-            }
-            Verdict::Sealed | Verdict::CleanEnd | Verdict::TornTail | Verdict::TornFooter => {}
-        }
-        // Judged; now into the index. Without the right to sync, only what somebody else's sync is proven to have covered.
-        let show = if self.writable || verdict == Verdict::Sealed { end } else { proven };
-        let mut walk = Walk::start(&header, &self.chain);
-        self.walk(&mut walk, &mut image, &header, show, false)?;
-        if let Stop::Refused(fault) | Stop::Invalid(fault) = walk.stop {
-            return Err(corrupt(ordinal, walk.end, fault));
-        }
-        self.check_start(first)?;
-        self.check_checkpoint(header.log_id, first)?;
-        // Nothing speaks against the log any more: what is torn may go.
-        match verdict {
-            Verdict::TornTail => {
-                let at = Location { segment: ordinal, offset: end };
-                let bytes = beyond.nonzero_end - end;
-                let saved_as = self.clear_tail(&*file, &image, at, beyond.nonzero_end)?;
-                self.report.torn_tail = Some(TornTail { at, bytes, saved_as, fault: stop });
-            }
-            Verdict::TornFooter => {
-                self.clear(&*file, ordinal, header.frames_end_max(), &vec![0; PAGE_BYTES])?;
-                self.report.torn_footer = true;
-            }
-            _ => {}
-        }
-        self.pass(&walk);
-        let page_at = walk.end & !(PAGE_BYTES as u64 - 1);
-        let page = image.fetch(page_at..walk.end).map_err(read_fault)?.to_vec();
-        Ok(LastSegment { header, file, page, walk, verdict, beyond })
-    }
-
-    /// Reads the last segment and says what it is, without changing anything, on disk or here.
-    fn judge_last(&mut self, file: &dyn File, header: &SegmentHeader) -> Result<Judged, OpenError> {
-        let footer_at = header.frames_end_max();
-        let mut image = self.read_image(file, header)?;
-        let mut walk = Walk::start(header, &self.chain);
-        let mut proven = FIRST_FRAME;
-        let mut visit = |frame: &Frame<'_>| {
-            let end = frame.offset + frame.header.frame_len();
-            // A later batch proves that all before it was durable; the checkpoint proves its own place.
-            proven = if self.note_place(header, end, frame.checksum) {
-                end
-            } else {
-                proven.max(frame.header.batch_start)
-            };
-            Ok(())
-        };
-        walk.advance(&mut image, header.salt, footer_at, true, &mut visit).map_err(read_fault)?;
-        let end = walk.end;
-        let mut footer_page = [0; PAGE_BYTES];
-        footer_page.copy_from_slice(image.fetch(footer_at..header.capacity).map_err(read_fault)?);
-        let (footer, footer_fault) = match SegmentFooter::decode(&footer_page, header) {
-            Ok(footer) if agrees(&footer, &walk) => (FooterSeen::Agrees, None),
-            Ok(footer) => (FooterSeen::Disagrees, Some(fault_at(&walk, &footer))),
-            Err(Fault::Zeros { .. }) => (FooterSeen::Zeros, None),
-            Err(fault) => (FooterSeen::Invalid, Some(fault)),
-        };
-        let beyond = look_beyond(&image, header.salt, end, footer_at);
-        let (rest, stop) = match walk.stop {
-            Stop::Refused(fault) => (Rest::Refused, fault),
-            Stop::Invalid(fault) => match beyond.witness {
-                Some(witness) => (Rest::Witness, Fault::Acknowledged { witness, cause: Box::new(fault) }),
-                None if beyond.nonzero_end == end => (Rest::Zeros, fault),
-                None => (Rest::Remains, fault),
-            },
-            // No room for another header, yet there may be a few bytes.
-            Stop::End if beyond.nonzero_end == end => (Rest::Zeros, Fault::Zeros { what: "frame" }),
-            Stop::End => {
-                (Rest::Remains, Fault::Field { what: "bytes after the last frame", expected: 0, found: 1 })
-            }
-        };
-        let stop = match (footer, &footer_fault) {
-            (FooterSeen::Disagrees, Some(fault)) => fault.clone(),
-            _ => stop,
-        };
-        let verdict = diagnose(true, footer, rest);
-        Ok(Judged { image, verdict, stop, end, proven, footer_fault, beyond })
-    }
-
-    /// The last segment's bytes as the device has them.
-    fn read_image(&mut self, file: &dyn File, header: &SegmentHeader) -> Result<Image, OpenError> {
-        let mut bytes = Vec::new();
-        let mut chunk = vec![0; READ_BYTES as usize];
-        let mut offset = 0;
-        while offset < header.capacity {
-            let some = (header.capacity - offset).min(READ_BYTES) as usize;
-            self.read_tail(file, header.ordinal, offset, &mut chunk[..some])?;
-            // Zeros at the end are implied: a segment that is hardly used costs hardly any memory.
-            if !crate::format::bytes::is_zero(&chunk[..some]) {
-                bytes.resize(offset as usize, 0);
-                bytes.extend_from_slice(&chunk[..some]);
-            }
-            offset += some as u64;
-        }
-        Ok(Image::new(bytes))
-    }
-
-    /// Reads around the page cache if this open may also sync; else as any reader does.
-    fn read_tail(
-        &mut self,
-        file: &dyn File,
-        ordinal: u64,
-        offset: u64,
-        buffer: &mut [u8],
-    ) -> Result<(), OpenError> {
-        let fault = |error: io::Error| open_fault("read", &segment_name(ordinal), &error);
-        if !self.writable {
-            return match file.read_at(offset, buffer) {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && offset == 0 => {
-                    let fault = Fault::Length { what: "segment header", found: PAGE_BYTES as u64, max: 0 };
-                    Err(corrupt(ordinal, 0, fault))
-                }
-                other => other.map_err(fault),
-            };
-        }
-        if offset == 0 && file.len().map_err(fault)? < buffer.len() as u64 {
-            let fault = Fault::Length { what: "segment header", found: PAGE_BYTES as u64, max: 0 };
-            return Err(corrupt(ordinal, 0, fault));
-        }
-        let sure = file.read_device(offset, buffer).map_err(fault)?;
-        self.report.tail_read = Some(self.report.tail_read.map_or(sure, |so_far| so_far.min(sure)));
-        Ok(())
-    }
-
-    /// Saves the torn bytes beside the log, then overwrites them with zeros, and syncs. Read-only, it does neither.
-    fn clear_tail(
-        &self,
-        file: &dyn File,
-        image: &Image,
-        at: Location,
-        nonzero_end: u64,
-    ) -> Result<Result<String, IoFault>, OpenError> {
-        let torn = image.get(at.offset..nonzero_end);
-        let saved_as = if self.writable { self.save(torn, at) } else { Ok(String::new()) };
-        let page_at = at.offset & !(PAGE_BYTES as u64 - 1);
-        let mut pages = image.get(page_at..at.offset).to_vec();
-        pages.resize((nonzero_end - page_at).next_multiple_of(PAGE_BYTES as u64) as usize, 0);
-        self.clear(file, at.segment, page_at, &pages)?;
-        Ok(saved_as)
-    }
-
-    fn clear(&self, file: &dyn File, ordinal: u64, offset: u64, pages: &[u8]) -> Result<(), OpenError> {
-        if !self.writable {
-            return Ok(());
-        }
-        let name = segment_name(ordinal);
-        write_all_at(file, offset, pages).map_err(|error| open_fault("clear the tail of", &name, &error))?;
-        file.sync().map_err(|error| open_fault("sync", &name, &error))
-    }
-
-    /// Keeps a copy of what is about to be cleared. A copy that cannot be made does not stop the recovery.
-    fn save(&self, torn: &[u8], at: Location) -> Result<String, IoFault> {
-        let taken = |count: u64| {
-            self.torn_names.contains(&FileName::Torn { segment: at.segment, offset: at.offset, count })
-        };
-        let count = (1..).find(|count| !taken(*count)).unwrap_or(1);
-        let name = torn_name(at.segment, at.offset, count);
-        let fault = |error: io::Error| IoFault::new("save the torn tail to", &name, &error);
-        let result = self.storage.create(&name).and_then(|file| {
-            write_all_at(&*file, 0, torn)?;
-            file.sync()?;
-            self.storage.sync_directory()
-        });
-        if result.is_err() {
-            let _ = self.storage.remove(&name);
-        }
-        result.map_err(fault)?;
-        Ok(name)
     }
 
     fn finish(mut self, last: LastSegment) -> Result<Recovered, OpenError> {
@@ -674,61 +424,21 @@ impl Recovery<'_> {
     }
 }
 
-/// What was seen of the last segment.
-struct Judged {
-    image: Image,
-    verdict: Verdict,
-    /// What is wrong where the frames stop.
-    stop: Fault,
-    /// Where the frames stop.
-    end: u64,
-    /// Up to where a later batch testifies that the frames are durable.
-    proven: u64,
-    footer_fault: Option<Fault>,
-    beyond: Beyond,
-}
-
-struct LastSegment {
-    header: SegmentHeader,
-    file: Arc<dyn File>,
+/// The last segment, judged and cleared.
+pub(crate) struct LastSegment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<dyn File>,
     /// The bytes of the last page up to the end.
-    page: Vec<u8>,
-    walk: Walk,
-    verdict: Verdict,
-    beyond: Beyond,
-}
-
-/// Whether a footer says what a walk over the frames found.
-fn agrees(footer: &SegmentFooter, walk: &Walk) -> bool {
-    footer.end == walk.end
-        && footer.frames == walk.frames
-        && footer.events == walk.events
-        && footer.last_position == walk.chain.next_position - 1
-        && footer.last_batch == walk.chain.batch_number
-        && footer.last_checksum == walk.chain.checksum
-        && footer.digest == walk.digest.value()
-}
-
-/// Why the frames do not reach where the footer says, or disagree with it.
-fn fault_at(walk: &Walk, footer: &SegmentFooter) -> Fault {
-    match &walk.stop {
-        Stop::Invalid(fault) | Stop::Refused(fault) if walk.end != footer.end => fault.clone(),
-        Stop::Refused(fault) => fault.clone(),
-        _ if walk.end != footer.end => {
-            Fault::Field { what: "end of the frames", expected: footer.end, found: walk.end }
-        }
-        _ => Fault::Field {
-            what: "counts and digest of the footer",
-            expected: walk.frames,
-            found: footer.frames,
-        },
-    }
+    pub(crate) page: Vec<u8>,
+    pub(crate) walk: Walk,
+    pub(crate) verdict: Verdict,
+    pub(crate) beyond: Beyond,
 }
 
 fn read_page(file: &dyn File, offset: u64, page: &mut [u8; PAGE_BYTES]) -> io::Result<()> {
     file.read_at(offset, page)
 }
 
-fn corrupt(segment: u64, offset: u64, fault: Fault) -> OpenError {
+pub(crate) fn corrupt(segment: u64, offset: u64, fault: Fault) -> OpenError {
     OpenError::Corrupt(Corruption { at: Location { segment, offset }, fault })
 }

@@ -5,16 +5,17 @@
 
 use crate::engine::answer::{Assigned, AssignedRun, Runs, Sequenced, Wait};
 use crate::engine::batch::Batch;
+use crate::engine::head::Head;
 use crate::engine::request::Request;
 use crate::engine::slot::Slot;
+use crate::engine::tail::Tail;
 use crate::engine::view::View;
 use crate::error::{AppendError, IoFault, Outcome, PoisonCause};
-use crate::format::frame::{Chain, FRAME_HEADER_BYTES, FrameHeader, FrameKind};
-use crate::format::section::{ENTRY_BYTES, SectionEntry, SectionKind};
-use crate::format::segment::{Digest, Link, SegmentFooter, SegmentHeader};
+use crate::format::frame::FRAME_HEADER_BYTES;
+use crate::format::section::ENTRY_BYTES;
+use crate::format::segment::{Link, SegmentHeader};
 use crate::format::{FIRST_FRAME, PAGE_BYTES};
-use crate::index::streams::{Change, Run, Stream, StreamChange};
-use crate::types::{ExpectedVersion, NUMBER_MAX};
+use crate::types::NUMBER_MAX;
 use foldhash::fast::FixedState;
 use parking_lot::RwLock;
 use std::collections::{HashMap, VecDeque};
@@ -26,83 +27,6 @@ use std::time::Instant;
 pub(crate) enum Entry {
     Sequenced(Sequenced),
     Queued(Arc<Slot>),
-}
-
-/// The state of a stream as of the last append that was sequenced.
-#[derive(Debug, Clone, Copy, Default)]
-struct Head {
-    version: u64,
-    registered: bool,
-    tombstoned: bool,
-    /// The batch that this state comes from; 0 if it is visible.
-    batch: u64,
-}
-
-impl Head {
-    fn visible(stream: &Stream) -> Head {
-        Head {
-            version: stream.version,
-            registered: stream.registered,
-            tombstoned: stream.tombstoned,
-            batch: 0,
-        }
-    }
-
-    fn meets(&self, expected: ExpectedVersion) -> bool {
-        match expected {
-            ExpectedVersion::Any => true,
-            ExpectedVersion::NoStream => self.version == 0,
-            ExpectedVersion::StreamExists => self.registered,
-            ExpectedVersion::NotRegistered => !self.registered,
-            ExpectedVersion::Exact(version) => self.version == version,
-        }
-    }
-}
-
-/// The last segment as of the last frame that was sequenced.
-pub(crate) struct Tail {
-    pub(crate) header: SegmentHeader,
-    pub(crate) chain: Chain,
-    pub(crate) frames: u64,
-    pub(crate) events: u64,
-    pub(crate) digest: Digest,
-    /// Has its footer, or will have it with the open batch.
-    pub(crate) sealed: bool,
-    /// Its space is reserved; without, nothing more may be written to it.
-    pub(crate) reserved: bool,
-}
-
-impl Tail {
-    /// A segment without a frame. `before` is the chain that goes on.
-    pub(crate) fn fresh(header: SegmentHeader, before: &Chain) -> Tail {
-        Tail {
-            header,
-            chain: Chain { batch_start: 0, ..*before },
-            frames: 0,
-            events: 0,
-            digest: Digest::new(),
-            sealed: false,
-            reserved: true,
-        }
-    }
-
-    fn footer(&self, end: u64) -> SegmentFooter {
-        SegmentFooter {
-            generation: 0,
-            log_id: self.header.log_id,
-            salt: self.header.salt,
-            ordinal: self.header.ordinal,
-            end,
-            frames: self.frames,
-            events: self.events,
-            base_position: self.header.base_position,
-            last_position: self.chain.next_position - 1,
-            last_batch: self.chain.batch_number,
-            last_time: if self.frames == 0 { 0 } else { self.chain.time },
-            last_checksum: self.chain.checksum,
-            digest: self.digest.value(),
-        }
-    }
 }
 
 /// A segment that is made ready: what the sequencer must know of it to stamp frames for it.
@@ -144,12 +68,12 @@ pub(crate) struct Sequencer {
     pub(crate) to_wake: Vec<Waker>,
     queue: VecDeque<Arc<Slot>>,
     /// Streams with a state that is not visible yet, by number.
-    unsettled: HashMap<u32, Head, FixedState>,
-    batch_bytes: u64,
+    pub(crate) unsettled: HashMap<u32, Head, FixedState>,
+    pub(crate) batch_bytes: u64,
     /// Memory to use again.
-    spare_batch: Option<Batch>,
+    pub(crate) spare_batch: Option<Batch>,
     heads: Vec<(Option<u32>, Head)>,
-    table: Vec<u8>,
+    pub(crate) table: Vec<u8>,
 }
 
 impl Sequencer {
@@ -430,168 +354,6 @@ impl Sequencer {
         self.open.segment = header.ordinal;
         self.tail = Tail::fresh(header, &chain);
         self.ready = None;
-    }
-
-    fn stamp_append(&mut self, heads: &mut [(Option<u32>, Head)], request: &Request, now: u64) -> Assigned {
-        let time = now.max(self.tail.chain.time);
-        let first_position = self.tail.chain.next_position;
-        let mut table = std::mem::take(&mut self.table);
-        table.clear();
-        let body_at = FRAME_HEADER_BYTES + request.drafts.len() * ENTRY_BYTES;
-        let frame_offset = self.open.end();
-        let mut position = first_position;
-        let mut runs = Vec::new();
-        let mut single = None;
-        for (i, draft) in request.drafts.iter().enumerate() {
-            let (number, head) = &mut heads[draft.party as usize];
-            let first_version = head.version + 1;
-            head.version += u64::from(draft.events);
-            head.registered = true;
-            let (entry_number, change) = match draft.kind {
-                SectionKind::Events => {
-                    let run = Run {
-                        first_version,
-                        first_position: position,
-                        time,
-                        frame_offset,
-                        segment: self.open.segment as u32,
-                        section: i as u32,
-                        section_at: (body_at + draft.at as usize) as u32,
-                        section_len: draft.len,
-                        count: draft.events,
-                    };
-                    (first_version, Change::Events(run))
-                }
-                SectionKind::Tombstone => {
-                    head.tombstoned = true;
-                    (head.version, Change::Tombstone)
-                }
-                _ => (0, Change::Create { attributes: Box::default() }),
-            };
-            SectionEntry {
-                number: entry_number,
-                events: draft.events,
-                len: draft.len,
-                id_checksum: draft.id_checksum,
-                kind: draft.kind,
-            }
-            .encode(&mut table);
-            let run = AssignedRun {
-                party: draft.party,
-                first_version,
-                last_version: head.version,
-                first_position: position,
-            };
-            if request.drafts.len() == 1 {
-                single = Some(run);
-            } else {
-                runs.push(run);
-            }
-            let number = number.unwrap_or_default();
-            self.open.changes.push(StreamChange { number, tenant: None, time, change });
-            position += u64::from(draft.events);
-        }
-        self.stamp(FrameKind::Append, time, request.events, &table, &request.body, request.body_checksum);
-        self.open.has_appends = true;
-        self.table = table;
-        Assigned {
-            first_position,
-            events: request.events,
-            time,
-            runs: single.map_or(Runs::Many(runs), Runs::One),
-        }
-    }
-
-    /// Adds one frame to the open batch. There is room.
-    fn stamp(
-        &mut self,
-        kind: FrameKind,
-        time: u64,
-        events: u32,
-        table: &[u8],
-        body: &[u8],
-        body_checksum: u32,
-    ) {
-        let offset = self.open.end();
-        let header = FrameHeader {
-            kind,
-            sections: (table.len() / ENTRY_BYTES) as u32,
-            events,
-            body_len: body.len() as u64,
-            first_position: self.tail.chain.next_position,
-            time,
-            batch_number: self.open.number,
-            batch_start: self.open.start,
-            previous: self.tail.chain.checksum,
-            body_checksum,
-        };
-        let checksum = header.encode(self.tail.header.salt, offset, table, &mut self.open.bytes);
-        self.open.bytes.extend_from_slice(body);
-        self.open.marks.push((header.first_position, offset));
-        self.open.frames += 1;
-        self.appended_bytes += self.open.end() - offset;
-        self.tail.chain = Chain::after(&header, checksum);
-        self.tail.digest.add(checksum, body_checksum);
-        self.tail.frames += 1;
-        self.tail.events += u64::from(events);
-    }
-
-    /// Puts a witness into the open batch, which must be empty; where none fits, seals the segment, which is one too.
-    pub(crate) fn witness(&mut self, kind: FrameKind) {
-        if self.tail.sealed || !self.tail.reserved || !self.open.is_empty() {
-            return;
-        }
-        let end = self.open.end();
-        if end + FRAME_HEADER_BYTES as u64 <= self.tail.header.frames_end_max() {
-            self.stamp(kind, self.tail.chain.time, 0, &[], &[], 0);
-        } else {
-            self.open.footer = Some(self.tail.footer(end));
-            self.tail.sealed = true;
-        }
-    }
-
-    /// Takes the open batch to be committed; the next one opens behind it.
-    pub(crate) fn take(&mut self, pad: bool) -> Batch {
-        if pad && self.open.frames > 0 {
-            self.pad();
-        }
-        let mut next = self.spare_batch.take().unwrap_or_default();
-        next.follow(&self.open);
-        let mut batch = std::mem::replace(&mut self.open, next);
-        batch.chain = self.tail.chain;
-        batch
-    }
-
-    /// Fills the open batch to the end of a page, so that no later write touches its sectors.
-    fn pad(&mut self) {
-        let end = self.open.end();
-        let short = (PAGE_BYTES as u64 - end % PAGE_BYTES as u64) % PAGE_BYTES as u64;
-        if short == 0 {
-            return;
-        }
-        let head = FRAME_HEADER_BYTES as u64;
-        let len = if short < head { short + PAGE_BYTES as u64 } else { short };
-        if end + len > self.tail.header.frames_end_max() {
-            // The segment's last frames: nothing will be written behind them but the footer, in a page of its own.
-            return;
-        }
-        let body = vec![0; (len - head) as usize];
-        let checksum = crate::format::bytes::crc32(&body);
-        self.stamp(FrameKind::Pad, self.tail.chain.time, 0, &[], &body, checksum);
-    }
-
-    /// Forgets what is visible now, and keeps the batch's memory.
-    pub(crate) fn settle(&mut self, mut batch: Batch) {
-        let number = batch.number;
-        for change in batch.changes.drain(..) {
-            if self.unsettled.get(&change.number).is_some_and(|head| head.batch <= number) {
-                self.unsettled.remove(&change.number);
-            }
-        }
-        // One huge append must not pin its memory for ever.
-        if batch.bytes.capacity() as u64 <= 2 * self.batch_bytes {
-            self.spare_batch = Some(batch);
-        }
     }
 }
 

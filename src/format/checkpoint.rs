@@ -47,7 +47,7 @@ impl Checkpoint {
         expect(
             "whether the offset is a frame's end",
             1,
-            u64::from(end.offset >= FIRST_FRAME && end.offset % 8 == 0),
+            u64::from(end.offset >= FIRST_FRAME && end.offset.is_multiple_of(8)),
         )?;
         Ok(Checkpoint {
             log_id: uuid_at(page, 16),

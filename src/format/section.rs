@@ -282,6 +282,9 @@ impl<'a> Control<'a> {
     }
 }
 
+/// A section's entry, its offset in the body, and its bytes.
+pub(crate) type Section<'a> = (SectionEntry, usize, &'a [u8]);
+
 /// Walks a section table beside its body: entries, each with its own bytes. Lengths and counts are summed and
 /// bounded as it goes; whether they fill the frame exactly is told by the last item.
 pub(crate) struct Sections<'a> {
@@ -298,7 +301,7 @@ impl<'a> Sections<'a> {
         Sections { table, body, at: 0, events_left: events, failed: false }
     }
 
-    fn step(&mut self) -> Result<Option<(SectionEntry, usize, &'a [u8])>, Fault> {
+    fn step(&mut self) -> Result<Option<Section<'a>>, Fault> {
         let Some((raw, rest)) = self.table.split_first_chunk::<ENTRY_BYTES>() else {
             expect("sum of the section lengths", self.body.len() as u64, self.at as u64)?;
             expect("events left after the last section", 0, u64::from(self.events_left))?;
@@ -317,8 +320,7 @@ impl<'a> Sections<'a> {
 }
 
 impl<'a> Iterator for Sections<'a> {
-    /// The entry, the section's offset in the body, and its bytes.
-    type Item = Result<(SectionEntry, usize, &'a [u8]), Fault>;
+    type Item = Result<Section<'a>, Fault>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.failed {

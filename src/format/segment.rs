@@ -108,7 +108,7 @@ impl SegmentHeader {
             previous: Link { salt: u64_at(page, 88), end: u64_at(page, 96), checksum: u32_at(page, 104) },
             unknown_write_features: u32_at(page, 20) & !KNOWN_WRITE_FEATURES,
         };
-        if header.capacity < CAPACITY_MIN || header.capacity % PAGE_BYTES as u64 != 0 {
+        if header.capacity < CAPACITY_MIN || !header.capacity.is_multiple_of(PAGE_BYTES as u64) {
             return Err(Fault::Field {
                 what: "segment capacity",
                 expected: CAPACITY_MIN,

@@ -7,7 +7,7 @@ use crate::format::FIRST_FRAME;
 use crate::format::frame::{
     Chain, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameFault, FrameHeader, FramePlace,
 };
-use crate::format::segment::{Digest, SegmentHeader};
+use crate::format::segment::{Digest, SegmentFooter, SegmentHeader};
 use crate::segment::reader::Segment;
 use std::ops::Range;
 
@@ -171,6 +171,33 @@ impl Walk {
         self.events += u64::from(header.events);
         self.end = offset + lengths.frame;
         Ok(Stop::End)
+    }
+
+    /// Whether a footer says what a walk over the frames found.
+    pub(crate) fn agrees(&self, footer: &SegmentFooter) -> bool {
+        footer.end == self.end
+            && footer.frames == self.frames
+            && footer.events == self.events
+            && footer.last_position == self.chain.next_position - 1
+            && footer.last_batch == self.chain.batch_number
+            && footer.last_checksum == self.chain.checksum
+            && footer.digest == self.digest.value()
+    }
+
+    /// Why the frames do not reach where the footer says, or disagree with it.
+    pub(crate) fn disagreement(&self, footer: &SegmentFooter) -> Fault {
+        match &self.stop {
+            Stop::Invalid(fault) | Stop::Refused(fault) if self.end != footer.end => fault.clone(),
+            Stop::Refused(fault) => fault.clone(),
+            _ if self.end != footer.end => {
+                Fault::Field { what: "end of the frames", expected: footer.end, found: self.end }
+            }
+            _ => Fault::Field {
+                what: "counts and digest of the footer",
+                expected: self.frames,
+                found: footer.frames,
+            },
+        }
     }
 }
 

@@ -451,7 +451,7 @@ fn random_round(seed: u64, twice: bool, states: &AtomicU64) {
     let options = if rng.chance(1, 4) { options().pad_commits(true) } else { options() };
     let go = |crash_at: Option<u64>| {
         let disk = SimDisk::new(seed);
-        if seed % 3 == 0 {
+        if seed.is_multiple_of(3) {
             disk.short_writes(true);
         }
         if let Some(op) = crash_at {

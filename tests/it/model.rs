@@ -69,7 +69,7 @@ impl Expect {
 impl Op {
     /// Draws an operation. `number(n)` gives a number below `n`.
     pub fn draw(number: &mut dyn FnMut(u64) -> u64) -> Op {
-        let mut stream = |number: &mut dyn FnMut(u64) -> u64| number(STREAMS.len() as u64) as usize;
+        let stream = |number: &mut dyn FnMut(u64) -> u64| number(STREAMS.len() as u64) as usize;
         let expect = |number: &mut dyn FnMut(u64) -> u64| match number(10) {
             0..=3 => Expect::Any,
             4 => Expect::NoStream,

@@ -1,0 +1,56 @@
+//! What a directory holds, by name.
+//!
+//! Owns the sorting of names and what speaks against taking a directory for an empty one. Opens no file.
+
+use crate::segment::name::{CHECKPOINT, FileName};
+use crate::storage::Storage;
+use std::io;
+
+/// The names in the directory, sorted out.
+pub(crate) struct Inventory {
+    pub(crate) segments: Vec<u64>,
+    pub(crate) has_checkpoint: bool,
+    has_index: bool,
+    pub(crate) torn: Vec<FileName>,
+    pub(crate) temporary: Vec<String>,
+    pub(crate) foreign: Vec<String>,
+}
+
+impl Inventory {
+    pub(crate) fn take(storage: &dyn Storage) -> io::Result<Inventory> {
+        let names = storage.list()?;
+        let mut inventory = Inventory {
+            segments: Vec::new(),
+            has_checkpoint: false,
+            has_index: false,
+            torn: Vec::new(),
+            temporary: Vec::new(),
+            foreign: Vec::new(),
+        };
+        for name in names {
+            match FileName::parse(&name) {
+                FileName::Segment(ordinal) => inventory.segments.push(ordinal),
+                FileName::Checkpoint => inventory.has_checkpoint = true,
+                FileName::Temporary => inventory.temporary.push(name),
+                torn @ FileName::Torn { .. } => inventory.torn.push(torn),
+                FileName::Index(_) => inventory.has_index = true,
+                FileName::Foreign => inventory.foreign.push(name),
+            }
+        }
+        inventory.segments.sort_unstable();
+        inventory.foreign.sort_unstable();
+        inventory.temporary.sort_unstable();
+        Ok(inventory)
+    }
+
+    /// What speaks against taking a directory without a segment for an empty one.
+    pub(crate) fn evidence(&self) -> Option<String> {
+        if self.has_checkpoint {
+            return Some(CHECKPOINT.to_owned());
+        }
+        if self.has_index || !self.torn.is_empty() {
+            return Some("other files of a log".to_owned());
+        }
+        self.foreign.first().cloned()
+    }
+}

@@ -1,0 +1,112 @@
+//! The sections of one stream, run by run, out of the index.
+//!
+//! Owns the walk over runs and the check that each of them is what the index says: no wrong index can serve a foreign event.
+
+use crate::engine::place::{Extent, Found, Section, fetch};
+use crate::engine::view::segment_at;
+use crate::error::{Corruption, Fault, ReadError};
+use crate::format::bytes::expect;
+use crate::format::frame::FRAME_HEADER_BYTES;
+use crate::format::section::{ENTRY_BYTES, IdBlock, SectionEntry, SectionKind};
+use crate::index::streams::Run;
+use crate::types::Location;
+use std::sync::Arc;
+
+/// How many runs are copied out of the index at once.
+const RUNS_AT_ONCE: usize = 64;
+/// How many cache lines of the next run are fetched ahead; the processor fetches the rest as it reads along.
+const PREFETCH_LINES: u64 = 4;
+
+pub(crate) struct RunSource {
+    number: u32,
+    id: Arc<str>,
+    /// Runs copied out of the index, and how many of them are used.
+    runs: Vec<Run>,
+    used: usize,
+    /// Which run of the stream to copy next; backward, the one behind it.
+    runs_at: usize,
+}
+
+impl RunSource {
+    pub(crate) fn new(number: u32, id: Arc<str>, runs_at: usize) -> RunSource {
+        RunSource { number, id, runs: Vec::new(), used: 0, runs_at }
+    }
+
+    /// The next run of the stream, opened.
+    pub(crate) fn next(&mut self, extent: &Extent) -> Result<Option<Found>, ReadError> {
+        match self.next_run(extent) {
+            Some(run) => self.open(&run, extent).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn next_run(&mut self, extent: &Extent) -> Option<Run> {
+        let RunSource { number, runs, used, runs_at, .. } = self;
+        if *used == runs.len() {
+            let view = extent.shared.view.read();
+            let all = &view.index.streams.get(*number).runs;
+            // Forward, the cursor's end bounds what it reads; backward, it has passed all that is newer already.
+            let range = if extent.backward {
+                runs_at.saturating_sub(RUNS_AT_ONCE)..*runs_at
+            } else {
+                *runs_at..(*runs_at + RUNS_AT_ONCE).min(all.len())
+            };
+            *runs_at = if extent.backward { range.start } else { range.end };
+            runs.clear();
+            runs.extend_from_slice(all.get(range).unwrap_or_default());
+            if extent.backward {
+                runs.reverse();
+            }
+            *used = 0;
+        }
+        let run = *runs.get(*used)?;
+        *used += 1;
+        if let Some(next) = runs.get(*used)
+            && let Some(segment) = segment_at(&extent.segments, u64::from(next.segment))
+        {
+            // The next run lies anywhere; fetched now, it is there when this one is done.
+            let section_at = next.frame_offset + u64::from(next.section_at);
+            segment.prefetch(
+                next.frame_offset + (FRAME_HEADER_BYTES + next.section as usize * ENTRY_BYTES) as u64,
+            );
+            for line in 0..PREFETCH_LINES {
+                segment.prefetch(section_at + 64 * line);
+            }
+        }
+        let beyond = if extent.backward {
+            run.last_version() < extent.wanted.start
+        } else {
+            run.first_version >= extent.wanted.end
+        };
+        (!beyond).then_some(run)
+    }
+
+    /// A run that the index names: the section entry and the stream id must say the same, so that no wrong index can ever
+    /// serve an event of another stream.
+    fn open(&self, run: &Run, extent: &Extent) -> Result<Found, ReadError> {
+        let missing = || corrupt_at(run, Fault::Zeros { what: "the segment of a run" });
+        let segment = segment_at(&extent.segments, u64::from(run.segment)).ok_or_else(missing)?;
+        let entry_at = run.frame_offset + (FRAME_HEADER_BYTES + run.section as usize * ENTRY_BYTES) as u64;
+        let mut scratch = Vec::new();
+        let raw = segment.bytes(entry_at..entry_at + ENTRY_BYTES as u64, &mut scratch)?;
+        let fault = |fault| segment.corrupt(entry_at, fault);
+        let entry = raw.first_chunk().map(SectionEntry::decode).ok_or_else(missing)?.map_err(fault)?;
+        expect("kind of the section", SectionKind::Events as u64, entry.kind as u64).map_err(fault)?;
+        expect("first version", run.first_version, entry.number).map_err(fault)?;
+        expect("number of events", u64::from(run.count), u64::from(entry.events)).map_err(fault)?;
+        expect("length of the section", u64::from(run.section_len), u64::from(entry.len)).map_err(fault)?;
+        let start = run.frame_offset + u64::from(run.section_at);
+        let range = start..start + u64::from(run.section_len);
+        let section = fetch(segment, range, run.time, extent.owned)?;
+        let used =
+            IdBlock::matches(section.bytes(), &self.id).map_err(|fault| segment.corrupt(start, fault))?;
+        let section = Section { id: IdBlock::id_range(self.id.len()), ..section };
+        let Run { first_version, first_position, count, .. } = *run;
+        Ok(Found { section, first_at: used, first_version, first_position, count })
+    }
+}
+
+fn corrupt_at(run: &Run, fault: Fault) -> ReadError {
+    let at = Location { segment: u64::from(run.segment), offset: run.frame_offset };
+    ReadError::Corrupt(Corruption { at, fault })
+}
