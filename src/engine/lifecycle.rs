@@ -86,7 +86,8 @@ impl Shared {
                             seq.unwitnessed_since = None;
                         }
                     } else {
-                        self.writer_bell.wait(&mut seq);
+                        // Somebody else commits just now; what that leaves is looked at later.
+                        self.writer_bell.wait_for(&mut seq, self.options.idle_witness_after);
                     }
                 }
             }

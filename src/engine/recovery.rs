@@ -62,6 +62,8 @@ pub(crate) fn recover(
     writable: bool,
 ) -> Result<Recovered, OpenError> {
     let begun = Instant::now();
+    // Before the names: beside a writer, a checkpoint read later could speak of a segment that was not listed yet.
+    let checkpoint = read_checkpoint(storage)?;
     let inventory = Inventory::take(storage).map_err(|error| open_fault("list", ".", &error))?;
     let created = inventory.segments.is_empty();
     if created {
@@ -110,8 +112,10 @@ pub(crate) fn recover(
             took: begun.elapsed(),
         },
     };
-    if inventory.has_checkpoint {
-        recovery.read_checkpoint()?;
+    match checkpoint {
+        None => {}
+        Some(Ok(checkpoint)) => recovery.checkpoint = Some(checkpoint),
+        Some(Err(fault)) => recovery.report.checkpoint = CheckpointUse::Damaged(fault),
     }
     let mut recovered = recovery.run(&ordinals)?;
     if writable {
@@ -127,6 +131,19 @@ pub(crate) fn recover(
     }
     recovered.report.took = begun.elapsed();
     Ok(recovered)
+}
+
+/// The checkpoint, or what is wrong with it; `None` if there is none.
+fn read_checkpoint(storage: &dyn Storage) -> Result<Option<Result<Checkpoint, Fault>>, OpenError> {
+    let mut page = [0; PAGE_BYTES];
+    match storage.open(CHECKPOINT, false).and_then(|file| file.read_at(0, &mut page)) {
+        Ok(()) => Ok(Some(Checkpoint::decode(&page))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok(Some(Err(Fault::Length { what: "checkpoint", found: PAGE_BYTES as u64, max: 0 })))
+        }
+        Err(error) => Err(open_fault("read", CHECKPOINT, &error)),
+    }
 }
 
 /// Makes the first segment of a new log.
@@ -176,28 +193,6 @@ pub(crate) struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    fn read_checkpoint(&mut self) -> Result<(), OpenError> {
-        let mut page = [0; PAGE_BYTES];
-        let read = self.storage.open(CHECKPOINT, false).and_then(|file| file.read_at(0, &mut page));
-        match read {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                self.report.checkpoint = CheckpointUse::Damaged(Fault::Length {
-                    what: "checkpoint",
-                    found: PAGE_BYTES as u64,
-                    max: 0,
-                });
-                return Ok(());
-            }
-            Err(error) => return Err(open_fault("read", CHECKPOINT, &error)),
-        }
-        match Checkpoint::decode(&page) {
-            Ok(checkpoint) => self.checkpoint = Some(checkpoint),
-            Err(fault) => self.report.checkpoint = CheckpointUse::Damaged(fault),
-        }
-        Ok(())
-    }
-
     fn run(mut self, ordinals: &[u64]) -> Result<Recovered, OpenError> {
         for pair in ordinals.windows(2) {
             if pair[1] != pair[0] + 1 {
