@@ -83,6 +83,11 @@ pub use options::Options;
 pub use types::{Durability, ExpectedVersion, Location, ReadMode};
 pub use uuid::Uuid;
 
+/// Limits of the format that callers may want to know before they meet them (FORMAT.md section 7).
+pub mod limits {
+    pub use crate::format::{EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX};
+}
+
 /// What the threads of a program may do with these types is part of their contract.
 const _: () = {
     const fn send_sync<T: Send + Sync + 'static>() {}

@@ -8,6 +8,7 @@ use crate::engine::shared::Shared;
 use crate::error::{CloseError, PoisonCause};
 use crate::format::checkpoint::Checkpoint;
 use crate::format::frame::FrameKind;
+use crate::segment::name::SPARE;
 use crate::types::Location;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -127,7 +128,7 @@ impl Shared {
             }
         }
         // 2. Testify.
-        if seq.poisoned.is_none() {
+        if seq.poisoned.is_none() && !seq.says_closed {
             seq.witness(FrameKind::Closed);
             if seq.has_work() {
                 seq = self.drive(seq);
@@ -151,6 +152,10 @@ impl Shared {
         self.writer_bell.notify_all();
         let result = result.and_then(|checkpoint| {
             self.join("annals-maintenance");
+            // A closed log keeps no space that it does not use. Whoever opens it makes another spare.
+            if self.spare.lock().take().is_some() {
+                let _ = self.storage.remove(SPARE);
+            }
             crate::engine::maintenance::write_checkpoint(&*self.storage, &checkpoint)
                 .map_err(CloseError::Checkpoint)
         });

@@ -154,9 +154,11 @@ impl EventLog {
         phase: Phase,
         lock: Option<crate::storage::Lock>,
     ) -> EventLog {
-        let Recovered { log_id, view, tail, end, page, next_batch, unwitnessed, live, report } = recovered;
+        let Recovered { log_id, view, tail, end, page, next_batch, unwitnessed, says_closed, live, report } =
+            recovered;
         let mut seq = Sequencer::new(tail, end, &page, next_batch, options.batch_bytes, phase);
         seq.unwitnessed_since = unwitnessed.then(Instant::now);
+        seq.says_closed = says_closed;
         let shared = Shared {
             options,
             storage,

@@ -37,6 +37,8 @@ pub(crate) struct Recovered {
     pub(crate) next_batch: u64,
     /// The last frame has no witness yet.
     pub(crate) unwitnessed: bool,
+    /// The last frame says that the log was closed.
+    pub(crate) says_closed: bool,
     pub(crate) live: Arc<Segment>,
     pub(crate) report: RecoveryReport,
 }
@@ -403,6 +405,7 @@ impl Recovery<'_> {
             end: walk.end,
             page,
             next_batch,
+            says_closed: self.last_kind == Some(FrameKind::Closed),
             unwitnessed: !(witnessed || verdict == Verdict::Sealed || walk.frames == 0),
             tail: Tail {
                 header,

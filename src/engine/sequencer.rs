@@ -60,6 +60,8 @@ pub(crate) struct Sequencer {
     pub(crate) disk_full: Option<IoFault>,
     /// When the last batch with appends became durable, if no witness follows it yet.
     pub(crate) unwitnessed_since: Option<Instant>,
+    /// The last frame says that the log was closed, and nothing came since.
+    pub(crate) says_closed: bool,
     /// Bytes of all frames since open.
     pub(crate) appended_bytes: u64,
     /// The writer thread sleeps without an alarm.
@@ -99,6 +101,7 @@ impl Sequencer {
             needs_space: None,
             disk_full: None,
             unwitnessed_since: None,
+            says_closed: false,
             appended_bytes: 0,
             writer_sleeps: false,
             to_wake: Vec::new(),

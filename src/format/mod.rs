@@ -20,10 +20,10 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 pub(crate) const FIRST_FRAME: u64 = PAGE_BYTES as u64;
 
 /// Longest stream id, tenant or kept name, in bytes (FORMAT.md section 7).
-pub(crate) const NAME_BYTES_MAX: usize = 2048;
+pub const NAME_BYTES_MAX: usize = 2048;
 
 /// Longest event type, in bytes.
-pub(crate) const EVENT_TYPE_BYTES_MAX: usize = 1024;
+pub const EVENT_TYPE_BYTES_MAX: usize = 1024;
 
 /// Most bytes of attributes that a stream may carry.
 pub(crate) const ATTRIBUTES_BYTES_MAX: usize = 256;
