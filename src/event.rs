@@ -57,25 +57,19 @@ impl fmt::Debug for NewEvent<'_> {
     }
 }
 
-/// Where an event stands: what does not lie in its own bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub(crate) version: u64,
-    pub(crate) position: u64,
-    pub(crate) time: u64,
-    pub(crate) log_id: Uuid,
-}
-
 /// An event of the log, lent: its slices point into the mapped segment and live until the cursor moves on.
 #[derive(Clone, Copy)]
 pub struct Event<'a> {
     pub(crate) stream: &'a str,
-    pub(crate) standing: Standing,
-    /// The id that it carries, if it carries one.
-    pub(crate) own_id: Option<Uuid>,
     pub(crate) event_type: &'a str,
     pub(crate) metadata: &'a [u8],
     pub(crate) payload: &'a [u8],
+    pub(crate) version: u64,
+    pub(crate) position: u64,
+    pub(crate) time: u64,
+    /// The id that it carries, if it carries one.
+    pub(crate) own_id: Option<&'a [u8; 16]>,
+    pub(crate) log_id: &'a Uuid,
 }
 
 impl<'a> Event<'a> {
@@ -86,29 +80,31 @@ impl<'a> Event<'a> {
 
     /// Its number in the stream, from 1, without gaps.
     pub fn version(&self) -> u64 {
-        self.standing.version
+        self.version
     }
 
     /// Its number in the log, from 1, without gaps: the one global order.
     pub fn position(&self) -> u64 {
-        self.standing.position
+        self.position
     }
 
     /// When it was appended: nanoseconds since 1970, never less than those of the event before in the log.
     pub fn time_nanos(&self) -> u64 {
-        self.standing.time
+        self.time
     }
 
     /// When it was appended.
     pub fn time(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.standing.time)
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.time)
     }
 
     /// Its id: the one that the appender gave, or else one derived from the log's id and the position (FORMAT.md section
     /// 4). The same at every reading.
     pub fn id(&self) -> Uuid {
-        let Standing { log_id, position, .. } = self.standing;
-        self.own_id.unwrap_or_else(|| derived_id(log_id, position))
+        match self.own_id {
+            Some(id) => Uuid::from_bytes(*id),
+            None => derived_id(*self.log_id, self.position),
+        }
     }
 
     /// Its type.
@@ -149,13 +145,20 @@ pub struct RecordedEvent {
     event_type: Range<u32>,
     metadata: Range<u32>,
     payload: Range<u32>,
-    id: Option<Uuid>,
-    standing: Standing,
+    version: u64,
+    position: u64,
+    time: u64,
+    id: Uuid,
 }
 
 impl RecordedEvent {
-    /// `event` must have been decoded from `section`.
-    pub(crate) fn new(section: &Bytes, event: &Event<'_>) -> RecordedEvent {
+    /// `event` was decoded from `section`, in which its stream's id stands at `stream`; its texts may be copies.
+    pub(crate) fn new(
+        section: &Bytes,
+        stream: Range<usize>,
+        event_type: &[u8],
+        event: &Event<'_>,
+    ) -> RecordedEvent {
         let base = section.as_ptr() as usize;
         // Sections are at most 2^30 bytes long, and the parts lie inside.
         let range = |part: &[u8]| {
@@ -163,12 +166,14 @@ impl RecordedEvent {
             start..start + part.len() as u32
         };
         RecordedEvent {
-            stream: range(event.stream.as_bytes()),
-            event_type: range(event.event_type.as_bytes()),
+            stream: stream.start as u32..stream.end as u32,
+            event_type: range(event_type),
             metadata: range(event.metadata),
             payload: range(event.payload),
-            id: event.own_id,
-            standing: event.standing,
+            version: event.version,
+            position: event.position,
+            time: event.time,
+            id: event.id(),
             section: section.clone(),
         }
     }
@@ -186,11 +191,14 @@ impl RecordedEvent {
     pub fn as_event(&self) -> Event<'_> {
         Event {
             stream: self.stream(),
-            standing: self.standing,
-            own_id: self.id,
             event_type: self.event_type(),
             metadata: self.metadata(),
             payload: self.payload(),
+            version: self.version,
+            position: self.position,
+            time: self.time,
+            own_id: Some(self.id.as_bytes()),
+            log_id: &self.id,
         }
     }
 
@@ -201,17 +209,17 @@ impl RecordedEvent {
 
     /// See [`Event::version`].
     pub fn version(&self) -> u64 {
-        self.standing.version
+        self.version
     }
 
     /// See [`Event::position`].
     pub fn position(&self) -> u64 {
-        self.standing.position
+        self.position
     }
 
     /// See [`Event::time_nanos`].
     pub fn time_nanos(&self) -> u64 {
-        self.standing.time
+        self.time
     }
 
     /// See [`Event::time`].
@@ -221,7 +229,7 @@ impl RecordedEvent {
 
     /// See [`Event::id`].
     pub fn id(&self) -> Uuid {
-        self.as_event().id()
+        self.id
     }
 
     /// See [`Event::event_type`].

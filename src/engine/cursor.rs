@@ -8,7 +8,7 @@ use crate::engine::place::{EventPlace, Extent, Found, Section};
 use crate::engine::runs::RunSource;
 use crate::engine::shared::Shared;
 use crate::engine::view::Segments;
-use crate::error::ReadError;
+use crate::error::{Fault, ReadError};
 use crate::event::{Event, RecordedEvent};
 use crate::format::record::{self, Record, record_len};
 use bytes::Bytes;
@@ -27,10 +27,14 @@ pub struct Cursor {
     source: Source,
     /// Told at the first event: why there can be none.
     refused: Option<ReadError>,
-    done: bool,
+    /// Whether checksums are compared.
+    verify: bool,
     /// The section that the place is in.
     section: Option<Section>,
-    /// Forward: the next event, and how many are left in the section.
+    /// Texts of the event in sight, validated once and copied: of its stream, and of its type.
+    stream: String,
+    event_type: String,
+    /// The next event, and how many follow each other from there in the section.
     here: EventPlace,
     left: u32,
     /// Backward: the events of the section that are still to come, the next one last.
@@ -55,8 +59,10 @@ impl Cursor {
             extent: Extent { shared: shared.clone(), segments, backward, wanted, owned: false },
             source,
             refused: None,
-            done: false,
+            verify: shared.options.verify_reads,
             section: None,
+            stream: String::new(),
+            event_type: String::new(),
             here: EventPlace::default(),
             left: 0,
             places: Vec::new(),
@@ -128,59 +134,87 @@ impl Cursor {
     #[allow(clippy::should_implement_trait)] // it lends, which `Iterator` cannot
     #[inline]
     pub fn next(&mut self) -> Result<Option<Event<'_>>, ReadError> {
-        let Some(place) = self.advance()? else { return Ok(None) };
-        let Some(section) = &self.section else { return Ok(None) };
-        match section.event(place, self.extent.shared.options.verify_reads) {
-            Ok(event) => Ok(Some(event)),
-            Err(error) => {
-                self.done = true;
-                Err(error)
-            }
-        }
+        Ok(self.step()?.map(|(event, _, _)| event))
     }
 
-    /// The place of the next event, which then lies behind the cursor.
+    /// The next event, the section it stands in, and its type as it stands there.
     #[inline]
-    fn advance(&mut self) -> Result<Option<EventPlace>, ReadError> {
-        if self.done {
+    fn step(&mut self) -> Result<Option<(Event<'_>, &Section, &[u8])>, ReadError> {
+        if (self.left == 0 || self.at_stub()) && !self.seek()? {
             return Ok(None);
         }
-        let place = self.try_advance();
-        self.done = !matches!(place, Ok(Some(_)));
-        place
+        let Some(section) = &self.section else { return Ok(None) };
+        let EventPlace { at, version, position } = self.here;
+        let (record, len) = match section.record(at, self.verify) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                (self.left, self.source) = (0, Source::Nothing);
+                return Err(error);
+            }
+        };
+        // Most events are of the type of the one before: comparing is cheaper than validating again.
+        if record.event_type != self.event_type.as_bytes() {
+            match std::str::from_utf8(record.event_type) {
+                Ok(event_type) => {
+                    self.event_type.clear();
+                    self.event_type.push_str(event_type);
+                }
+                Err(_) => {
+                    (self.left, self.source) = (0, Source::Nothing);
+                    return Err(section.corrupt(at, Fault::Utf8 { what: "event type" }));
+                }
+            }
+        }
+        self.here = EventPlace { at: at + len, version: version + 1, position: position + 1 };
+        self.left -= 1;
+        let event = Event {
+            stream: &self.stream,
+            event_type: &self.event_type,
+            metadata: record.metadata,
+            payload: record.payload,
+            version,
+            position,
+            time: section.time,
+            own_id: record.id,
+            log_id: &section.segment.header.log_id,
+        };
+        Ok(Some((event, section, record.event_type)))
     }
 
     #[inline]
-    fn try_advance(&mut self) -> Result<Option<EventPlace>, ReadError> {
+    fn at_stub(&self) -> bool {
+        let bytes = self.section.as_ref().map_or(&[][..], Section::bytes);
+        record::is_stub(bytes.get(self.here.at..).unwrap_or_default())
+    }
+
+    /// Moves to the next event that is not in sight yet; `false` at the end. After an error, there is nothing more.
+    #[cold]
+    fn seek(&mut self) -> Result<bool, ReadError> {
+        let found = self.try_seek();
+        if !matches!(found, Ok(true)) {
+            (self.left, self.source) = (0, Source::Nothing);
+            self.places.clear();
+        }
+        found
+    }
+
+    fn try_seek(&mut self) -> Result<bool, ReadError> {
         if let Some(error) = self.refused.take() {
             return Err(error);
         }
         loop {
-            if let Some(section) = &self.section {
-                if self.extent.backward {
-                    if let Some(place) = self.places.pop() {
-                        return Ok(Some(place));
-                    }
-                } else if self.left > 0 {
-                    let bytes = section.bytes().get(self.here.at..).unwrap_or_default();
-                    if record::is_stub(bytes) {
-                        self.skip_stub()?;
-                        continue;
-                    }
-                    let place = self.here;
-                    let len = record_len(bytes).map_err(|fault| section.corrupt(place.at, fault))?;
-                    self.here = EventPlace {
-                        at: place.at + len,
-                        version: place.version + 1,
-                        position: place.position + 1,
-                    };
-                    self.left -= 1;
-                    return Ok(Some(place));
+            if let Some(place) = self.places.pop() {
+                (self.here, self.left) = (place, 1);
+                return Ok(true);
+            }
+            while self.left > 0 {
+                if !self.at_stub() {
+                    return Ok(true);
                 }
-                self.section = None;
+                self.skip_stub()?;
             }
             if !self.next_section()? {
-                return Ok(None);
+                return Ok(false);
             }
         }
     }
@@ -252,6 +286,12 @@ impl Cursor {
         }
         self.here = EventPlace { at, version: first_version + i, position: first_position + i };
         self.left = end.saturating_sub(i) as u32;
+        let id = section.bytes().get(section.id.clone()).unwrap_or_default();
+        if id != self.stream.as_bytes() {
+            let id = std::str::from_utf8(id).map_err(|_| section.corrupt(0, Fault::Utf8 { what: "id" }))?;
+            self.stream.clear();
+            self.stream.push_str(id);
+        }
         self.section = Some(section);
         Ok(true)
     }
@@ -297,16 +337,13 @@ impl Iterator for Events {
     type Item = Result<RecordedEvent, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let place = match self.cursor.advance().transpose()? {
-            Ok(place) => place,
-            Err(error) => return Some(Err(error)),
-        };
-        let section = self.cursor.section.as_ref()?;
-        let event = section.event(place, self.cursor.extent.shared.options.verify_reads);
-        let recorded =
-            event.map(|event| RecordedEvent::new(section.bytes.as_ref().unwrap_or(&NO_BYTES), &event));
-        self.cursor.done = recorded.is_err();
-        Some(recorded)
+        match self.cursor.step().transpose()? {
+            Ok((event, section, event_type)) => {
+                let bytes = section.bytes.as_ref().unwrap_or(&NO_BYTES);
+                Some(Ok(RecordedEvent::new(bytes, section.id.clone(), event_type, &event)))
+            }
+            Err(error) => Some(Err(error)),
+        }
     }
 }
 

@@ -5,7 +5,6 @@
 use crate::engine::shared::Shared;
 use crate::engine::view::Segments;
 use crate::error::{Fault, ReadError};
-use crate::event::{Event, Standing};
 use crate::format::record::Record;
 use crate::segment::reader::Segment;
 use bytes::Bytes;
@@ -54,30 +53,14 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    /// The event at a place.
+    /// The record at a place, and its length.
     #[inline]
-    pub(crate) fn event(&self, place: EventPlace, verify: bool) -> Result<Event<'_>, ReadError> {
-        let bytes = self.bytes();
-        let fault = |fault| self.corrupt(place.at, fault);
-        let (record, _) = Record::decode(bytes.get(place.at..).unwrap_or_default(), verify).map_err(fault)?;
-        let id = bytes.get(self.id.clone()).unwrap_or_default();
-        let stream = std::str::from_utf8(id).map_err(|_| self.corrupt(0, Fault::Utf8 { what: "id" }))?;
-        let standing = Standing {
-            version: place.version,
-            position: place.position,
-            time: self.time,
-            log_id: self.segment.header.log_id,
-        };
-        Ok(Event {
-            stream,
-            standing,
-            own_id: record.id,
-            event_type: record.event_type,
-            metadata: record.metadata,
-            payload: record.payload,
-        })
+    pub(crate) fn record(&self, at: usize, verify: bool) -> Result<(Record<'_>, usize), ReadError> {
+        let bytes = self.bytes().get(at..).unwrap_or_default();
+        Record::decode(bytes, verify).map_err(|fault| self.corrupt(at, fault))
     }
 
+    #[cold]
     pub(crate) fn corrupt(&self, at: usize, fault: Fault) -> ReadError {
         self.segment.corrupt(self.range.start + at as u64, fault).into()
     }

@@ -9,7 +9,6 @@ use super::bytes::{
 };
 use crate::error::Fault;
 use crate::event::NewEvent;
-use uuid::Uuid;
 
 pub(crate) const RECORD_HEAD_BYTES: usize = 16;
 pub(crate) const FLAG_ID: u16 = 1;
@@ -51,8 +50,9 @@ pub(crate) fn encoded_len(event: &NewEvent<'_>) -> usize {
 /// A record read from a segment: slices into its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
-    pub(crate) id: Option<Uuid>,
-    pub(crate) event_type: &'a str,
+    pub(crate) id: Option<&'a [u8; ID_BYTES]>,
+    /// UTF-8 in every record that a writer made; for the reader to check.
+    pub(crate) event_type: &'a [u8],
     pub(crate) metadata: &'a [u8],
     pub(crate) payload: &'a [u8],
     /// How many removed events this stub stands for; 0 for an event.
@@ -95,6 +95,49 @@ impl<'a> Record<'a> {
     /// bounded all the same.
     #[inline]
     pub(crate) fn decode(bytes: &'a [u8], verify: bool) -> Result<(Self, usize), Fault> {
+        let head: &[u8; RECORD_HEAD_BYTES] =
+            bytes.first_chunk().ok_or_else(|| too_long(RECORD_HEAD_BYTES as u64, bytes))?;
+        let flags = u16_at(head, 14);
+        if flags & !FLAG_ID != 0 {
+            return Self::decode_rare(bytes, verify);
+        }
+        // In u64: three lengths from disk would overflow a 32-bit usize.
+        let type_at = RECORD_HEAD_BYTES + usize::from(flags) * ID_BYTES;
+        let metadata_at = type_at + usize::from(u16_at(head, 12));
+        let payload_at = metadata_at as u64 + u64::from(u32_at(head, 8));
+        let end = payload_at + u64::from(u32_at(head, 4));
+        let len = (end + 7) & !7;
+        if len > bytes.len() as u64 {
+            return Err(too_long(len, bytes));
+        }
+        let (payload_at, end, len) = (payload_at as usize, end as usize, len as usize);
+        let bytes = &bytes[..len];
+        if verify {
+            expect_checksum("event", crc32(&bytes[4..]), u32_at(bytes, 0))?;
+        }
+        let type_len = metadata_at - type_at;
+        if type_len == 0 || type_len > EVENT_TYPE_BYTES_MAX {
+            let max = EVENT_TYPE_BYTES_MAX as u64;
+            return Err(Fault::Length { what: "length of an event type", found: type_len as u64, max });
+        }
+        // The padding is the end of the last word.
+        if end < len && u64_at(bytes, len - 8) >> (64 - 8 * (len - end)) != 0 {
+            return Err(Fault::Field { what: "padding of an event", expected: 0, found: 1 });
+        }
+        let id = if flags == 0 { None } else { bytes[RECORD_HEAD_BYTES..].first_chunk() };
+        let record = Record {
+            id,
+            event_type: &bytes[type_at..metadata_at],
+            metadata: &bytes[metadata_at..payload_at],
+            payload: &bytes[payload_at..end],
+            removed: 0,
+        };
+        Ok((record, len))
+    }
+
+    /// Stubs, attributes, and flags that nobody knows.
+    #[cold]
+    fn decode_rare(bytes: &'a [u8], verify: bool) -> Result<(Self, usize), Fault> {
         let len = record_len(bytes)?;
         let bytes = &bytes[..len];
         if verify {
@@ -110,7 +153,7 @@ impl<'a> Record<'a> {
         let mut at = RECORD_HEAD_BYTES;
         let mut id = None;
         if flags & FLAG_ID != 0 {
-            id = Some(super::segment::uuid_at(bytes, at));
+            id = bytes[at..].first_chunk();
             at += ID_BYTES;
         }
         if flags & FLAG_ATTRIBUTES != 0 {
@@ -125,7 +168,6 @@ impl<'a> Record<'a> {
         if !is_zero(&bytes[end..]) {
             return Err(Fault::Field { what: "padding of an event", expected: 0, found: 1 });
         }
-        let event_type = std::str::from_utf8(event_type).map_err(|_| Fault::Utf8 { what: "event type" })?;
         let removed = if flags & FLAG_REMOVED == 0 {
             expect("whether an event type is empty", 0, u64::from(type_len == 0))?;
             at_most("length of an event type", EVENT_TYPE_BYTES_MAX as u64, type_len as u64)?;
@@ -159,6 +201,7 @@ fn check_attributes(mut bytes: &[u8]) -> Result<(), Fault> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     fn encoded(event: &NewEvent<'_>) -> Vec<u8> {
         let mut out = Vec::new();
@@ -240,7 +283,7 @@ mod tests {
         };
         let bytes = block(1);
         let (record, len) = Record::decode(&bytes, true).unwrap();
-        assert_eq!((record.payload, record.event_type, len), (&b"payload"[..], "T", bytes.len()));
+        assert_eq!((record.payload, record.event_type, len), (&b"payload"[..], &b"T"[..], bytes.len()));
         for tag in [TAG_KEY_ID, TAG_CODEC, TAG_MUST_KNOW, u16::MAX] {
             assert_eq!(Record::decode(&block(tag), true), Err(Fault::Attribute { tag }));
         }
@@ -261,7 +304,8 @@ mod tests {
             bytes.extend_from_slice(b"a neighbour");
             let (record, used) = Record::decode(&bytes, true).unwrap();
             prop_assert_eq!(used, len);
-            prop_assert_eq!(record, Record { id, event_type: &event_type, metadata: &metadata, payload: &payload, removed: 0 });
+            let id = id.as_ref().map(Uuid::as_bytes);
+            prop_assert_eq!(record, Record { id, event_type: event_type.as_bytes(), metadata: &metadata, payload: &payload, removed: 0 });
         }
 
         #[test]
