@@ -29,6 +29,8 @@ pub struct Cursor {
     refused: Option<ReadError>,
     /// Whether checksums are compared.
     verify: bool,
+    /// Whether the section may hold stubs: only rewritten segments do.
+    stubs: bool,
     /// The section that the place is in.
     section: Option<Section>,
     /// Texts of the event in sight, validated once and copied: of its stream, and of its type.
@@ -60,6 +62,7 @@ impl Cursor {
             source,
             refused: None,
             verify: shared.options.verify_reads,
+            stubs: false,
             section: None,
             stream: String::new(),
             event_type: String::new(),
@@ -140,7 +143,7 @@ impl Cursor {
     /// The next event, the section it stands in, and its type as it stands there.
     #[inline]
     fn step(&mut self) -> Result<Option<(Event<'_>, &Section, &[u8])>, ReadError> {
-        if (self.left == 0 || self.at_stub()) && !self.seek()? {
+        if (self.left == 0 || self.stubs && self.at_stub()) && !self.seek()? {
             return Ok(None);
         }
         let Some(section) = &self.section else { return Ok(None) };
@@ -152,6 +155,12 @@ impl Cursor {
                 return Err(error);
             }
         };
+        if record.removed > 0 {
+            (self.left, self.source) = (0, Source::Nothing);
+            return Err(
+                section.corrupt(at, Fault::Field { what: "stubs in a raw segment", expected: 0, found: 1 })
+            );
+        }
         // Most events are of the type of the one before: comparing is cheaper than validating again.
         if record.event_type != self.event_type.as_bytes() {
             match std::str::from_utf8(record.event_type) {
@@ -208,7 +217,7 @@ impl Cursor {
                 return Ok(true);
             }
             while self.left > 0 {
-                if !self.at_stub() {
+                if !self.stubs || !self.at_stub() {
                     return Ok(true);
                 }
                 self.skip_stub()?;
@@ -268,7 +277,7 @@ impl Cursor {
         while i < if self.extent.backward { end } else { skip } {
             let rest = bytes.get(at..).unwrap_or_default();
             let fault = |fault| section.segment.corrupt(section.range.start + at as u64, fault);
-            let (len, events) = if record::is_stub(rest) {
+            let (len, events) = if section.segment.header.rewritten && record::is_stub(rest) {
                 let (record, len) = Record::decode(rest, true).map_err(fault)?;
                 (len, record.removed)
             } else {
@@ -286,6 +295,7 @@ impl Cursor {
         }
         self.here = EventPlace { at, version: first_version + i, position: first_position + i };
         self.left = end.saturating_sub(i) as u32;
+        self.stubs = section.segment.header.rewritten;
         let id = section.bytes().get(section.id.clone()).unwrap_or_default();
         if id != self.stream.as_bytes() {
             let id = std::str::from_utf8(id).map_err(|_| section.corrupt(0, Fault::Utf8 { what: "id" }))?;

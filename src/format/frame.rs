@@ -205,11 +205,10 @@ impl FrameHeader {
         if same_batch {
             return Ok(());
         }
-        at_most(
-            "number of the batch before",
-            self.batch_number - 1.min(self.batch_number),
-            chain.batch_number,
-        )?;
+        if self.batch_number <= chain.batch_number {
+            let (expected, found) = (chain.batch_number + 1, self.batch_number);
+            return Err(Fault::Field { what: "batch number", expected, found });
+        }
         expect("batch start of a batch's first frame", offset, self.batch_start)
     }
 }

@@ -79,6 +79,9 @@ impl SectionEntry {
         expect("zeros of the section entry", 1, u64::from(is_zero(&raw[21..24])))?;
         expect("section length modulo 8", 0, u64::from(entry.len % 8))?;
         at_most("version or number", crate::types::NUMBER_MAX, entry.number)?;
+        if matches!(entry.kind, SectionKind::Create | SectionKind::LogStartsAt) {
+            expect("number of a section that has none", 0, entry.number)?;
+        }
         expect(
             "whether a section has events",
             u64::from(entry.kind == SectionKind::Events),
@@ -388,7 +391,7 @@ mod tests {
         assert_eq!(SectionEntry::decode(&raw), Ok(good));
         raw[20] = 10;
         assert_eq!(SectionEntry::decode(&raw), Err(Fault::Kind { what: "section", found: 10 }));
-        raw[20] = 2;
+        raw[20] = 3;
         assert!(SectionEntry::decode(&raw).is_err(), "a control section has no events");
         raw[20] = 1;
         raw[23] = 1;

@@ -7,7 +7,7 @@ pub(crate) mod marks;
 pub(crate) mod streams;
 
 use crate::error::Fault;
-use crate::format::frame::{FRAME_HEADER_BYTES, Frame};
+use crate::format::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
 use crate::format::section::{Control, ENTRY_BYTES, IdBlock, SectionKind, Sections};
 use marks::Marks;
 use streams::{Change, Run, StreamChange, Streams};
@@ -32,7 +32,7 @@ impl Index {
         self.marks.note(frame.header.first_position, segment, frame.offset);
         let body_at = FRAME_HEADER_BYTES + frame.header.sections as usize * ENTRY_BYTES;
         let mut position = frame.header.first_position;
-        if frame.table.is_empty() {
+        if frame.header.kind != FrameKind::Append {
             return Ok(());
         }
         for (i, section) in Sections::new(frame.table, frame.body, frame.header.events).enumerate() {

@@ -99,6 +99,30 @@ fn a_flipped_bit_anywhere_is_seen_or_harmless() {
     }
 }
 
+/// The same without a close and without a checkpoint: only the later batches testify.
+#[test]
+fn a_flipped_bit_before_a_later_batch_is_corrupt_and_changes_nothing() {
+    const APPENDS: usize = 5;
+    let disk = made(APPENDS, 40, false);
+    assert!(!disk.names().contains(&"checkpoint".to_owned()));
+    let bytes = disk.read_file(&segment(1)).unwrap();
+    let used = bytes.iter().rposition(|b| *b != 0).unwrap() + 1;
+    let last = bytes.windows(4).rposition(|w| w == b"AFrm").unwrap();
+    for byte in 4096..last {
+        let damaged = disk.power_cut(&mut Rng::new(1), Survive::Nothing);
+        damaged.flip(&segment(1), byte as u64 * 8 + byte as u64 % 8);
+        let error =
+            judge(&damaged, APPENDS, &format!("byte {byte}")).expect_err("acknowledged bytes are damaged");
+        assert!(error.starts_with("corrupt at segment 1 offset "), "byte {byte}: {error}");
+    }
+    // Behind it, nothing testifies: the residual that the format names. The batch goes, the rest stays, and it is told.
+    let damaged = disk.power_cut(&mut Rng::new(1), Survive::Nothing);
+    damaged.flip(&segment(1), (used as u64 - 9) * 8);
+    let log = open(&damaged).unwrap();
+    assert_eq!(shown(&log).unwrap(), whole(APPENDS - 1));
+    assert_eq!(log.recovery().torn_tail.as_ref().map(|torn| torn.at.offset), Some(last as u64));
+}
+
 #[test]
 fn a_flipped_bit_in_a_sealed_segment_is_seen() {
     const APPENDS: usize = 90;
