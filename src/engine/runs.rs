@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 /// How many runs are copied out of the index at once.
 const RUNS_AT_ONCE: usize = 64;
-/// How many cache lines of the next run are fetched ahead; the processor fetches the rest as it reads along.
-const PREFETCH_LINES: u64 = 4;
+/// How many bytes of the next run are fetched ahead at most; the processor fetches the rest as it reads along.
+const PREFETCH_BYTES: u64 = 2048;
 
 pub(crate) struct RunSource {
     number: u32,
@@ -69,8 +69,8 @@ impl RunSource {
             segment.prefetch(
                 next.frame_offset + (FRAME_HEADER_BYTES + next.section as usize * ENTRY_BYTES) as u64,
             );
-            for line in 0..PREFETCH_LINES {
-                segment.prefetch(section_at + 64 * line);
+            for at in (0..u64::from(next.section_len).min(PREFETCH_BYTES)).step_by(64) {
+                segment.prefetch(section_at + at);
             }
         }
         let beyond = if extent.backward {

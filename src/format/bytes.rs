@@ -5,32 +5,38 @@
 
 use crate::error::Fault;
 
+#[inline]
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     let mut raw = [0; 2];
     raw.copy_from_slice(&bytes[at..at + 2]);
     u16::from_le_bytes(raw)
 }
 
+#[inline]
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     let mut raw = [0; 4];
     raw.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(raw)
 }
 
+#[inline]
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let mut raw = [0; 8];
     raw.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(raw)
 }
 
+#[inline]
 pub(crate) fn put_u16(bytes: &mut [u8], at: usize, value: u16) {
     bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
 }
 
+#[inline]
 pub(crate) fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
 
+#[inline]
 pub(crate) fn put_u64(bytes: &mut [u8], at: usize, value: u64) {
     bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
 }
@@ -47,10 +53,12 @@ pub(crate) fn pad(out: &mut Vec<u8>, start: usize) {
 }
 
 /// CRC-32 (IEEE 802.3, as in zlib) of `bytes`.
+#[inline]
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }
 
+#[inline]
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     // Chunks let the compiler compare wide; a tail scan looks at whole segments.
     let (chunks, rest) = bytes.as_chunks::<64>();
@@ -58,16 +66,19 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
 }
 
 /// Fails unless `found` is `expected`.
+#[inline]
 pub(crate) fn expect(what: &'static str, expected: u64, found: u64) -> Result<(), Fault> {
     if expected == found { Ok(()) } else { Err(Fault::Field { what, expected, found }) }
 }
 
 /// Fails unless `found` is at most `max`.
+#[inline]
 pub(crate) fn at_most(what: &'static str, max: u64, found: u64) -> Result<(), Fault> {
     if found <= max { Ok(()) } else { Err(Fault::Length { what, found, max }) }
 }
 
 /// Fails unless the checksum stored beside some bytes is the one computed from them.
+#[inline]
 pub(crate) fn expect_checksum(what: &'static str, computed: u32, stored: u32) -> Result<(), Fault> {
     if computed == stored { Ok(()) } else { Err(Fault::Checksum { what, expected: computed, found: stored }) }
 }
