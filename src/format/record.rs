@@ -305,7 +305,8 @@ mod tests {
             let (record, used) = Record::decode(&bytes, true).unwrap();
             prop_assert_eq!(used, len);
             let id = id.as_ref().map(Uuid::as_bytes);
-            prop_assert_eq!(record, Record { id, event_type: event_type.as_bytes(), metadata: &metadata, payload: &payload, removed: 0 });
+            let event_type = event_type.as_bytes();
+            prop_assert_eq!(record, Record { id, event_type, metadata: &metadata, payload: &payload, removed: 0 });
         }
 
         #[test]

@@ -431,3 +431,37 @@ fn stale_frames_behind_a_torn_tail_never_come_back() {
     }
     assert!(torn > 50, "{torn}");
 }
+
+/// The same to the byte: whole pages are written, so the one way for a stale frame to stand right behind a new one is a page's
+/// start. Here the first frame of a torn batch is damaged, a later one begins with a page, and the new append ends there.
+#[test]
+fn a_stale_frame_at_the_start_of_a_page_never_comes_back() {
+    const FRAME: usize = 144;
+    let event = NewEvent::new("T", "sixteen bytes ok");
+    let disk = SimDisk::new(4);
+    let log = open(&disk).unwrap();
+    log.append("s", ExpectedVersion::Any, &[event]).unwrap();
+    let before = disk.ops();
+    let handles: Vec<_> =
+        (0..300).map(|_| log.submit("s", ExpectedVersion::Any, &[event]).unwrap()).collect();
+    disk.crash_at(before + 1);
+    assert!(handles.into_iter().all(|handle| handle.wait().is_err()));
+    std::mem::forget(log);
+    let torn = disk.power_cut(&mut Rng::new(4), Survive::Everything);
+    let bytes = torn.read_file(&segment(1)).unwrap();
+    let frames: Vec<usize> =
+        bytes.windows(4).enumerate().filter(|(_, w)| w == b"AFrm").map(|(at, _)| at).collect();
+    assert_eq!(frames[..3], [4096, 4096 + FRAME, 4096 + 2 * FRAME]);
+    let stale = *frames[2..].iter().find(|at| **at % 4096 == 0).unwrap();
+    torn.flip(&segment(1), (frames[1] as u64 + 100) * 8);
+    let log = open(&torn).unwrap();
+    assert_eq!((log.last_position(), log.recovery().torn_tail.is_some()), (1, true));
+    // Header, table entry, id block and event head take 104 bytes and the type one; the rest is payload and no padding.
+    let payload = vec![1; stale - frames[1] - 104 - 17];
+    log.append("s", ExpectedVersion::Exact(1), &[NewEvent::new("T", &payload)]).unwrap();
+    std::mem::forget(log);
+    let again = torn.power_cut(&mut Rng::new(4), Survive::Nothing);
+    let used = again.read_file(&segment(1)).unwrap().iter().rposition(|b| *b != 0).unwrap();
+    assert!(used < stale, "the torn bytes are gone");
+    assert_eq!(open(&again).unwrap_or_else(|error| panic!("a stale frame: {error}")).last_position(), 2);
+}

@@ -12,3 +12,4 @@ mod model;
 mod properties;
 mod simdisk;
 mod threads;
+mod tidy;
