@@ -16,6 +16,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// The next event, the section it stands in, and its type as it stands there.
+type Step<'a> = (Event<'a>, &'a Section, &'a [u8]);
+
 /// A place in a stream or in the log that moves from event to event.
 ///
 /// Lends events with [`Cursor::next`]: slices of the mapped segment, no copy, no allocation. Or gives them away: a `for` loop
@@ -140,9 +143,8 @@ impl Cursor {
         Ok(self.step()?.map(|(event, _, _)| event))
     }
 
-    /// The next event, the section it stands in, and its type as it stands there.
     #[inline]
-    fn step(&mut self) -> Result<Option<(Event<'_>, &Section, &[u8])>, ReadError> {
+    fn step(&mut self) -> Result<Option<Step<'_>>, ReadError> {
         if (self.left == 0 || self.stubs && self.at_stub()) && !self.seek()? {
             return Ok(None);
         }

@@ -310,7 +310,10 @@ impl Recovery<'_> {
         let ordinal = header.ordinal;
         let mut visit = |frame: &Frame<'_>| {
             self.index.apply_frame(ordinal, frame)?;
-            self.last_kind = Some(frame.header.kind);
+            // Padding says nothing.
+            if frame.header.kind != FrameKind::Pad {
+                self.last_kind = Some(frame.header.kind);
+            }
             self.note_place(header, frame.offset + frame.header.frame_len(), frame.checksum);
             Ok(())
         };

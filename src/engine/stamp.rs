@@ -116,7 +116,8 @@ impl Sequencer {
         self.open.bytes.extend_from_slice(body);
         self.open.marks.push((header.first_position, offset));
         self.open.frames += 1;
-        self.says_closed = kind == FrameKind::Closed;
+        // Padding says nothing.
+        self.says_closed = kind == FrameKind::Closed || self.says_closed && kind == FrameKind::Pad;
         self.appended_bytes += self.open.end() - offset;
         self.tail.chain = Chain::after(&header, checksum);
         self.tail.digest.add(checksum, body_checksum);

@@ -94,7 +94,7 @@ impl Storage for Disk {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let lock = fs::openat(&self.directory, ".", flags, Mode::empty())?;
         match fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Box::new(lock))),
+            Ok(()) => Ok(Some(Box::new(DirectoryLock(lock)))),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -120,6 +120,17 @@ impl Storage for Disk {
 
     fn sync_directory(&self) -> io::Result<()> {
         Ok(fs::fsync(&self.directory)?)
+    }
+}
+
+/// The writer's lock on the directory.
+struct DirectoryLock(OwnedFd);
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Said, not left to closing the descriptor: a process that another thread is just starting shares it until its
+        // `exec`, and would hold the lock for that long.
+        let _ = fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 

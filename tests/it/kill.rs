@@ -88,3 +88,21 @@ fn what_a_killed_process_acknowledged_is_there() {
     }
     assert!(acknowledged.len() > 100, "{} acknowledgements", acknowledged.len());
 }
+
+/// A process that is just being started holds copies of all descriptors until its `exec`. The lock must not outlive its log in them.
+#[test]
+fn starting_processes_does_not_hold_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                Command::new("true").status().unwrap();
+            }
+        });
+        let opened: Result<Vec<()>, _> =
+            (0..150).map(|_| EventLog::open(dir.path()).map(|log| drop(log))).collect();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        opened.unwrap();
+    });
+}

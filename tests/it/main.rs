@@ -7,9 +7,13 @@
 mod calls;
 mod crash;
 mod damage;
+mod found;
+mod golden;
 mod kill;
 mod model;
 mod properties;
+mod scribe;
+mod shelf;
 mod simdisk;
 mod threads;
 mod tidy;

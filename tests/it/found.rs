@@ -1,0 +1,243 @@
+//! Faults that fuzzing and reading found, each as the bytes that showed it.
+
+use crate::scribe::*;
+use crate::shelf::*;
+use annals::{ExpectedVersion, NewEvent, OpenError};
+use std::sync::Arc;
+
+const LOG_ID: [u8; 16] = *b"0123456789abcdef";
+
+fn writer() -> Writer {
+    let header = Header {
+        log_id: LOG_ID,
+        salt: 0x5A17,
+        ordinal: 1,
+        base_position: 1,
+        capacity: 16384,
+        ..Header::default()
+    };
+    Writer::new(header, 0)
+}
+
+fn events(stream: &str, first: u64, count: usize) -> Section {
+    Section::events(stream, first, vec![Event::new("T", b"payload"); count])
+}
+
+/// A refused log stays as it was, to the byte.
+#[track_caller]
+fn refused(files: &Files) -> OpenError {
+    let memory = shelve(files);
+    let error = open(&memory).expect_err("this must not open");
+    let after = files_of(&memory);
+    assert_eq!(after.keys().collect::<Vec<_>>(), files.keys().collect::<Vec<_>>(), "{error}");
+    assert!(after == *files, "bytes changed: {error}");
+    error
+}
+
+/// FORMAT.md section 3: whatever is wrong behind a right body checksum is refused, never torn.
+#[test]
+fn a_pad_frame_that_is_not_zeros_is_no_torn_tail() {
+    let mut writer = writer();
+    writer.batch().append(5, vec![events("a", 1, 1)]).pad(5, 64);
+    let (mut image, at) = (writer.image(), writer.frames[1].span.start);
+    image[at + 72] = 1;
+    reseal(&mut image, &[at], 8);
+    // The link stays, and only this frame's checksum is made anew.
+    let offsets: Vec<_> = writer.frames.iter().map(|placed| placed.span.start).collect();
+    reseal(&mut image, &offsets, 8 | 16 | 32);
+    refused(&one_segment(image));
+}
+
+/// The same for a witness frame that has a body.
+#[test]
+fn a_witness_frame_with_a_body_is_no_torn_tail() {
+    let mut writer = writer();
+    writer.batch().append(5, vec![events("a", 1, 1)]).batch().pad(5, 64);
+    let (mut image, at) = (writer.image(), writer.frames[1].span.start);
+    image[at + 4] = IDLE;
+    let offsets: Vec<_> = writer.frames.iter().map(|placed| placed.span.start).collect();
+    reseal(&mut image, &offsets, 8 | 16 | 32);
+    refused(&one_segment(image));
+}
+
+/// FORMAT.md section 3, "a frame follows": a new batch has a larger number; 0 is not larger than 0.
+#[test]
+fn batch_number_zero_does_not_follow_itself() {
+    let mut writer = writer();
+    writer.batch().append(5, vec![events("a", 1, 1)]).batch().append(5, vec![events("a", 2, 1)]);
+    let mut image = writer.image();
+    let offsets: Vec<_> = writer.frames.iter().map(|placed| placed.span.start).collect();
+    for at in &offsets {
+        image[at + 40..at + 48].fill(0);
+    }
+    reseal(&mut image, &offsets, 16 | 32);
+    refused(&one_segment(image));
+}
+
+/// The next batch number is one more than any seen: there must be one.
+#[test]
+fn the_largest_batch_number_is_no_panic() {
+    let mut writer = writer();
+    writer.batch().append(5, vec![events("a", 1, 1)]);
+    let (mut image, at) = (writer.image(), writer.frames[0].span.start);
+    image[at + 40..at + 48].fill(0xFF);
+    reseal(&mut image, &[at], 32);
+    let memory = shelve(&one_segment(image));
+    let _ = open(&memory).map(|log| log.append("b", ExpectedVersion::Any, &[NewEvent::new("T", "")]));
+}
+
+/// The same for a torn frame beyond the end.
+#[test]
+fn the_largest_batch_number_in_a_torn_tail_is_no_panic() {
+    let mut writer = writer();
+    writer.batch().append(5, vec![events("a", 1, 1)]).batch().append(5, vec![events("a", 2, 1)]);
+    let (mut image, at) = (writer.image(), writer.frames[1].span.start);
+    image[at + 40..at + 48].fill(0xFF);
+    reseal(&mut image, &[at], 32);
+    image[at + 100] ^= 1;
+    let memory = shelve(&one_segment(image));
+    let _ = open(&memory).map(|log| log.append("b", ExpectedVersion::Any, &[NewEvent::new("T", "")]));
+}
+
+fn carried(first_kept: u64, creation_ordinal: u64) -> Vec<u8> {
+    let mut content = first_kept.to_le_bytes().to_vec();
+    content.extend([0; 16]);
+    content.extend(creation_ordinal.to_le_bytes());
+    content.extend([0; 8]);
+    content
+}
+
+/// Creation ordinals are read from disk and counted on.
+#[test]
+fn the_largest_creation_ordinal_is_no_panic() {
+    let mut writer = writer();
+    let carry = Section::control(CARRY_STREAM, "a", 5, &carried(5, u64::MAX));
+    writer.batch().append(5, vec![carry, events("b", 1, 1)]);
+    let _ = open(&shelve(&one_segment(writer.image())));
+}
+
+/// What the log acknowledges it must be able to read again: versions end at 2^62 - 1.
+#[test]
+fn an_append_beyond_the_last_version_is_refused() {
+    let mut writer = writer();
+    let last = (1 << 62) - 1;
+    writer.batch().append(5, vec![Section::control(CARRY_STREAM, "a", last, &carried(last, 1))]);
+    let memory = shelve(&one_segment(writer.image()));
+    let log = open(&memory).unwrap();
+    let appended = log.append("a", ExpectedVersion::Any, &[NewEvent::new("T", "")]);
+    log.close().unwrap();
+    let again = open(&memory);
+    assert!(again.is_ok(), "{appended:?}, then {}", again.unwrap_err());
+    assert!(appended.is_err());
+}
+
+/// A segment has its full length from birth (FORMAT.md section 2): one that is shorter has lost its end.
+#[test]
+fn a_last_segment_that_was_cut_does_not_open_short() {
+    let mut writer = writer();
+    for version in 1..=100 {
+        writer.batch().append(5, vec![events("a", version, 1)]).witness(IDLE, 5);
+    }
+    let mut image = writer.image();
+    image.truncate(8192);
+    refused(&one_segment(image));
+}
+
+/// The checkpoint says that the log was durable beyond its torn end: a refusal, and nothing may be cleared before it.
+#[test]
+fn a_lost_tail_is_refused_before_the_torn_bytes_are_cleared() {
+    let mut writer = writer();
+    writer.batch().append(5, vec![events("a", 1, 1)]).batch().append(5, vec![events("a", 2, 1)]);
+    let mut files = one_segment(writer.image());
+    files.insert("checkpoint".into(), writer.checkpoint().encode());
+    let image = files.get_mut(&segment_name(1)).unwrap();
+    image[writer.frames[1].span.start + 120] ^= 1;
+    let error = refused(&files);
+    assert!(matches!(error, OpenError::LostTail { position: 2, .. }), "{error}");
+}
+
+/// The same for a log whose first segment is gone.
+#[test]
+fn a_missing_first_segment_is_refused_before_the_torn_bytes_are_cleared() {
+    let mut first = writer();
+    first.batch().append(5, vec![events("a", 1, 1)]).seal();
+    let mut second = Writer::new(first.next(7, 0), 1);
+    second.batch().append(5, vec![events("b", 1, 1)]);
+    let mut image = second.image();
+    image[second.bytes.len() + 8] = 1;
+    let error = refused(&Files::from([(segment_name(2), image)]));
+    assert_eq!(error, OpenError::MissingSegment { ordinal: 1 });
+}
+
+/// A refusal changes nothing, leftovers included.
+#[test]
+fn a_refused_open_removes_no_leftovers() {
+    let mut writer = writer();
+    writer.batch().append(5, vec![events("a", 1, 1)]).seal();
+    let mut image = writer.image();
+    image[5000] ^= 1;
+    image[4100] ^= 1;
+    let mut files = one_segment(image);
+    files.insert("spare.tmp".into(), vec![1; 4096]);
+    refused(&files);
+}
+
+/// The index of a segment is evidence that there was one.
+#[test]
+fn an_index_without_a_segment_is_not_an_empty_log() {
+    let files = Files::from([("00000000000000000001.idx".to_owned(), vec![1; 4096])]);
+    let error = refused(&files);
+    assert!(matches!(error, OpenError::NotALog { .. }), "{error}");
+}
+
+/// FORMAT.md section 3: the sections' event counts add up to the frame's, and their lengths to its body, if there is none, too.
+#[test]
+fn a_frame_without_sections_has_no_events_and_no_body() {
+    for (at, value) in [(12, 5), (4, APPEND)] {
+        let mut writer = writer();
+        writer.batch().append(5, vec![]);
+        if at == 4 {
+            writer.batch().pad(5, 64);
+        }
+        let mut image = writer.image();
+        let offsets: Vec<_> = writer.frames.iter().map(|placed| placed.span.start).collect();
+        image[offsets[offsets.len() - 1] + at] = value;
+        reseal(&mut image, &offsets, 16 | 32);
+        refused(&one_segment(image));
+    }
+}
+
+/// FORMAT.md section 8, row 9: a footer that a crash cut short is cleared, and the log goes on.
+#[test]
+fn a_torn_footer_is_a_clean_end() {
+    let mut writer = writer();
+    writer.batch().append(5, vec![events("a", 1, 1)]).seal();
+    let mut image = writer.image();
+    let footer = image.len() - PAGE;
+    image[footer + 512..].fill(0);
+    let memory = shelve(&one_segment(image));
+    let log = open(&memory).unwrap();
+    assert!(log.recovery().torn_footer);
+    assert_eq!(shown(&log).len(), 1);
+}
+
+/// FORMAT.md section 6: create and log-starts-at hold the number 0.
+#[test]
+fn a_number_where_there_is_none_is_refused() {
+    for section in [Section::control(CREATE, "a", 1, b""), Section::control(LOG_STARTS_AT, "", 1, &[1; 16])] {
+        let mut writer = writer();
+        writer.batch().append(5, vec![section]);
+        refused(&one_segment(writer.image()));
+    }
+}
+
+/// A pad frame fills up a batch and says nothing of its own: what counts is the frame before.
+#[test]
+fn a_padded_log_that_was_closed_says_so() {
+    let memory = shelve(&Files::new());
+    let open = || options().pad_commits(true).open_storage(Arc::new(memory.clone())).unwrap();
+    let log = open();
+    log.append("a", ExpectedVersion::Any, &[NewEvent::new("T", "")]).unwrap();
+    log.close().unwrap();
+    assert!(open().recovery().closed_cleanly);
+}
