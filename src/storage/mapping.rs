@@ -11,7 +11,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A file mapped for reading. Slices borrow from it; [`MappedRange`] holds it by a count.
+/// A file mapped for reading.
 #[derive(Debug)]
 pub struct Mapping {
     raw: MmapRaw,

@@ -100,8 +100,7 @@ fn starting_processes_does_not_hold_the_lock() {
                 Command::new("true").status().unwrap();
             }
         });
-        let opened: Result<Vec<()>, _> =
-            (0..150).map(|_| EventLog::open(dir.path()).map(|log| drop(log))).collect();
+        let opened: Result<Vec<()>, _> = (0..150).map(|_| EventLog::open(dir.path()).map(drop)).collect();
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         opened.unwrap();
     });

@@ -12,7 +12,10 @@ mod golden;
 mod kill;
 mod model;
 mod properties;
+// The fuzz targets include these two as well, and use what is not used here.
+#[allow(dead_code, unused_imports)]
 mod scribe;
+#[allow(dead_code)]
 mod shelf;
 mod simdisk;
 mod threads;
