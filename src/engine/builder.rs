@@ -85,7 +85,7 @@ impl<'a> BatchBuilder<'a> {
         let (log, request, level) = self.ready()?;
         let names = names(&request);
         let (assigned, reached) = log.shared().append(request, level)?;
-        Ok(pending::outcome(&assigned, &names, reached))
+        Ok(pending::outcome(log.shared(), &assigned, &names, reached))
     }
 
     /// Appends the batch without waiting. See [`EventLog::submit`].

@@ -200,7 +200,7 @@ impl EventLog {
     ) -> Result<Appended, AppendError> {
         let request = self.request(stream, expected, events)?;
         let (assigned, level) = self.shared().append(request, self.shared().options.durability)?;
-        Ok(pending::outcome(&assigned, &[], level))
+        Ok(pending::outcome(self.shared(), &assigned, &[], level))
     }
 
     /// Appends without waiting: the versions and positions are known on return (unless the batch is full, see
@@ -244,7 +244,7 @@ impl EventLog {
         request.tombstone(stream, expected)?;
         request.seal()?;
         let (assigned, level) = self.shared().append(request, Durability::Synced)?;
-        Ok(pending::outcome(&assigned, &[], level))
+        Ok(pending::outcome(self.shared(), &assigned, &[], level))
     }
 
     fn request(

@@ -8,6 +8,7 @@ use crate::engine::progress::Reached;
 use crate::engine::shared::Shared;
 use crate::engine::slot::Slot;
 use crate::error::AppendError;
+use crate::event::derived_id;
 use crate::types::Durability;
 use std::fmt;
 use std::future::Future;
@@ -15,6 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
+use uuid::Uuid;
 
 /// What became of an append to one stream.
 ///
@@ -35,6 +37,7 @@ pub struct Appended {
     pub time_nanos: u64,
     /// The level reached when this was told; at least what was asked for.
     pub durability: Durability,
+    log_id: Uuid,
 }
 
 /// What became of one part of a batch.
@@ -65,9 +68,16 @@ pub struct BatchAppended {
     pub streams: Vec<StreamAppended>,
     /// The level reached when this was told; at least what was asked for.
     pub durability: Durability,
+    log_id: Uuid,
 }
 
 impl Appended {
+    /// The id of the event at this position, if it was appended without one of its own: [`Event::id`](crate::Event::id)
+    /// will say the same.
+    pub fn id_at(&self, position: u64) -> Uuid {
+        derived_id(self.log_id, position)
+    }
+
     /// When the events were appended.
     pub fn time(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.time_nanos)
@@ -75,6 +85,12 @@ impl Appended {
 }
 
 impl BatchAppended {
+    /// The id of the event at this position, if it was appended without one of its own: [`Event::id`](crate::Event::id)
+    /// will say the same.
+    pub fn id_at(&self, position: u64) -> Uuid {
+        derived_id(self.log_id, position)
+    }
+
     /// When the events were appended.
     pub fn time(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_nanos(self.time_nanos)
@@ -93,10 +109,11 @@ pub struct Parts<'a> {
     assigned: &'a Assigned,
     names: &'a [String],
     durability: Durability,
+    log_id: Uuid,
 }
 
 impl FromAssigned for Appended {
-    fn from_assigned(Parts { assigned, durability, .. }: Parts<'_>) -> Self {
+    fn from_assigned(Parts { assigned, durability, log_id, .. }: Parts<'_>) -> Self {
         let run = assigned.runs.as_slice().first();
         Appended {
             first_version: run.map_or(0, |run| run.first_version),
@@ -105,12 +122,13 @@ impl FromAssigned for Appended {
             last_position: last_position(assigned),
             time_nanos: assigned.time,
             durability,
+            log_id,
         }
     }
 }
 
 impl FromAssigned for BatchAppended {
-    fn from_assigned(Parts { assigned, names, durability }: Parts<'_>) -> Self {
+    fn from_assigned(Parts { assigned, names, durability, log_id }: Parts<'_>) -> Self {
         let streams = assigned.runs.as_slice().iter().map(|run| StreamAppended {
             stream: names.get(run.party as usize).cloned().unwrap_or_default(),
             first_version: run.first_version,
@@ -123,6 +141,7 @@ impl FromAssigned for BatchAppended {
             time_nanos: assigned.time,
             streams: streams.collect(),
             durability,
+            log_id,
         }
     }
 }
@@ -132,8 +151,13 @@ fn last_position(assigned: &Assigned) -> u64 {
 }
 
 /// Makes an outcome of what was assigned.
-pub(crate) fn outcome<T: FromAssigned>(assigned: &Assigned, names: &[String], durability: Durability) -> T {
-    T::from_assigned(Parts { assigned, names, durability })
+pub(crate) fn outcome<T: FromAssigned>(
+    shared: &Shared,
+    assigned: &Assigned,
+    names: &[String],
+    durability: Durability,
+) -> T {
+    T::from_assigned(Parts { assigned, names, durability, log_id: shared.log_id })
 }
 
 /// An append under way: wait for it, poll it, await it, or let it go.
@@ -189,7 +213,7 @@ impl<T: FromAssigned> Pending<T> {
             State::Queued(slot) => slot.peek()?,
         };
         let level = self.shared.progress.level(sequenced.batch);
-        Some(sequenced.result.map(|assigned| outcome(&assigned, &self.names, level)))
+        Some(sequenced.result.map(|assigned| outcome(&self.shared, &assigned, &self.names, level)))
     }
 
     /// Blocks until the append has reached its level, or failed.
@@ -207,7 +231,7 @@ impl<T: FromAssigned> Pending<T> {
             self.shared.help();
         }
         let (assigned, durability) = self.shared.settle_wait(sequenced.clone(), self.level)?;
-        Ok(outcome(&assigned, &self.names, durability))
+        Ok(outcome(&self.shared, &assigned, &self.names, durability))
     }
 
     /// Whether [`Pending::wait`] would return at once.
@@ -250,7 +274,7 @@ impl<T: FromAssigned> Future for Pending<T> {
             Reached::Failed { batch } => Poll::Ready(Err(this.shared.failure(sequenced, batch))),
             Reached::Yes => Poll::Ready(sequenced.result.clone().map(|assigned| {
                 let level = this.shared.progress.level(sequenced.batch);
-                outcome(&assigned, &this.names, level)
+                outcome(&this.shared, &assigned, &this.names, level)
             })),
         }
     }

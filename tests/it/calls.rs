@@ -77,6 +77,7 @@ fn outcomes_tell_versions_positions_time_and_ids() {
     assert_eq!(parts, [("a", 3, 3, 3), ("b", 1, 1, 4), ("a", 4, 4, 5)]);
     let events: Vec<_> = log.read_all(0).into_iter().map(Result::unwrap).collect();
     assert_eq!(events[2].id(), id);
+    assert_eq!((events[1].id(), events[3].id()), (first.id_at(2), batch.id_at(4)));
     assert_eq!(events[4].metadata(), b"why");
     assert!(events.iter().enumerate().all(|(i, e)| e.position() == i as u64 + 1));
     assert!(

@@ -124,25 +124,23 @@ fn a_flipped_bit_before_a_later_batch_is_corrupt_and_changes_nothing() {
 }
 
 #[test]
-fn a_flipped_bit_in_a_sealed_segment_is_seen() {
-    const APPENDS: usize = 90;
-    let disk = made(APPENDS, 1400, true);
-    assert!(disk.names().contains(&segment(2)));
+fn a_flipped_bit_anywhere_in_a_sealed_segment_is_seen() {
+    // A few small appends, then one that does not fit behind them: the first segment is sealed nearly empty.
+    const APPENDS: usize = 6;
+    let disk = made(APPENDS - 1, 40, false);
+    let log = open(&disk).unwrap();
+    log.append("s0", ExpectedVersion::Any, &[NewEvent::new("T", &[APPENDS as u8 - 1; 58_000])]).unwrap();
+    log.close().unwrap();
+    let disk = disk.power_cut(&mut Rng::new(1), Survive::Nothing);
     let name = segment(1);
-    let len = disk.read_file(&name).unwrap().len();
-    let mut refused = 0;
-    // All of the header and the footer, and every hundredth byte of the frames.
-    let places =
-        (0..4096).step_by(3).chain((4096..len - 4096).step_by(101)).chain((len - 4096..len).step_by(3));
-    for byte in places {
+    let bytes = disk.read_file(&name).unwrap();
+    let footer = bytes.len() - 4096;
+    let used = bytes[..footer].iter().rposition(|b| *b != 0).unwrap() + 1;
+    for byte in (0..used).chain(footer..bytes.len()) {
         let damaged = disk.power_cut(&mut Rng::new(1), Survive::Nothing);
-        damaged.flip(&name, byte as u64 * 8 + 3);
-        match judge(&damaged, APPENDS, &format!("byte {byte}")) {
-            Ok(events) => assert_eq!(events.len(), APPENDS, "byte {byte}: events vanished"),
-            Err(_) => refused += 1,
-        }
+        damaged.flip(&name, byte as u64 * 8 + byte as u64 % 8);
+        assert!(judge(&damaged, APPENDS, &format!("byte {byte}")).is_err(), "byte {byte}: nobody noticed");
     }
-    assert!(refused > 1000, "{refused}");
 }
 
 #[test]
