@@ -154,11 +154,13 @@ impl Cursor {
             Ok(decoded) => decoded,
             Err(error) => {
                 (self.left, self.source) = (0, Source::Nothing);
+                self.places.clear();
                 return Err(error);
             }
         };
         if record.removed > 0 {
             (self.left, self.source) = (0, Source::Nothing);
+            self.places.clear();
             return Err(
                 section.corrupt(at, Fault::Field { what: "stubs in a raw segment", expected: 0, found: 1 })
             );
@@ -172,6 +174,7 @@ impl Cursor {
                 }
                 Err(_) => {
                     (self.left, self.source) = (0, Source::Nothing);
+                    self.places.clear();
                     return Err(section.corrupt(at, Fault::Utf8 { what: "event type" }));
                 }
             }

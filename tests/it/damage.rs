@@ -145,7 +145,17 @@ fn a_flipped_bit_anywhere_in_a_sealed_segment_is_seen() {
 
 #[test]
 fn a_damaged_event_names_its_place_and_its_neighbours_can_be_read() {
-    let disk = made(90, 1400, true);
+    // Three events to an append, so that a section has neighbours inside, too.
+    let disk = SimDisk::new(1);
+    let log = open(&disk).unwrap();
+    for i in (0..90).step_by(3) {
+        let payloads = [i, i + 1, i + 2].map(|i| vec![i as u8; 1400]);
+        let events = payloads.each_ref().map(|payload| NewEvent::new("T", payload));
+        log.append(&format!("s{}", i / 3 % 2), ExpectedVersion::Any, &events).unwrap();
+    }
+    log.close().unwrap();
+    drop(log);
+    let disk = disk.power_cut(&mut Rng::new(1), Survive::Nothing);
     let name = segment(1);
     let bytes = disk.read_file(&name).unwrap();
     // The payload of the event at position 11 is 1,400 times 10.
@@ -160,6 +170,12 @@ fn a_damaged_event_names_its_place_and_its_neighbours_can_be_read() {
     assert_eq!(corruption.at.segment, 1);
     assert!((at as u64 - 200..=at as u64).contains(&corruption.at.offset), "{corruption}");
     assert!(matches!(cursor.next(), Ok(None)), "fused");
+    // Backward as well: the events of the same section that come before it are not served after the error.
+    for cursor in [log.read_all_backward(15), log.read_stream_backward("s1", 7)] {
+        let read: Vec<_> = cursor.into_iter().collect();
+        assert_eq!(read.iter().filter(|event| event.is_err()).count(), 1);
+        assert!(read.last().is_some_and(Result::is_err), "fused backward");
+    }
     assert_eq!(log.read_all(11).into_iter().count(), 79);
     let unchecked = options()
         .verify_reads(false)
