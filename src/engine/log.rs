@@ -88,7 +88,7 @@ pub struct Status {
     pub durable: u64,
     /// The last attempt to make the next segment ready failed, and how: mostly for lack of space. Appends that need it
     /// are refused; each tries again.
-    pub disk_full: Option<crate::IoFault>,
+    pub disk_full: Option<crate::error::IoFault>,
 }
 
 /// Whether a log takes appends.
