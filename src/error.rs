@@ -2,8 +2,9 @@
 //!
 //! Owns the error types. Must never hold a lock, a file or a string that a program would have to parse.
 
-use crate::types::{ExpectedVersion, Location};
+use crate::types::{ExpectedVersion, KeptCondition, Location};
 use std::io;
+use uuid::Uuid;
 
 /// What is wrong with some bytes. Always comes with a [`Location`] or a file name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -220,19 +221,70 @@ pub enum AppendError {
         /// Its version, 0 if it has no event.
         actual: u64,
     },
+    /// A kept value is not as the caller expected. Get it again, decide again. As for [`AppendError::Conflict`], `actual`
+    /// is durable.
+    #[error("kept value {name:?}: expected {expected}, it has {}", Revision(*actual))]
+    KeptConflict {
+        /// Its name.
+        name: String,
+        /// What was expected of it.
+        expected: KeptCondition,
+        /// Its revision; `None` if there is no value of this name.
+        actual: Option<u64>,
+    },
     /// The stream was tombstoned. It takes no event ever again; use another id.
     #[error("stream {stream:?} is gone: it was tombstoned")]
     Gone {
         /// The stream.
         stream: String,
     },
-    /// One batch demands two different things of one stream. Give each stream one condition.
-    #[error("stream {stream:?} has two different conditions in one batch")]
-    ContradictoryConditions {
+    /// The stream is bound to another tenant than the one that was named. Streams never change their tenant.
+    #[error("stream {stream:?} does not belong to tenant {named:?}")]
+    ForeignTenant {
         /// The stream.
         stream: String,
+        /// The tenant that was named.
+        named: String,
     },
-    /// The batch holds neither an event, nor a stream, nor a check.
+    /// An id was given to two events: twice in one append, or again within the window of
+    /// [`Options::idempotency_window`](crate::Options::idempotency_window) with other events beside it, other contents,
+    /// or cut into other appends. Repeat an append exactly as it was, or give new ids.
+    #[error("event id {id} was used before, and not in an append like this one")]
+    IdReused {
+        /// The id.
+        id: Uuid,
+    },
+    /// An append with these ids was made before, but what is stored of it cannot be read to compare.
+    #[error("the append with event id {id} cannot be compared with the stored one: {error}")]
+    OriginalUnreadable {
+        /// The first event's id.
+        id: Uuid,
+        /// Why not.
+        error: Box<ReadError>,
+    },
+    /// A version or a position lies behind the last one. Ask for the end first.
+    #[error("{what} {asked} lies beyond the end, {end}")]
+    BeyondEnd {
+        /// What was named.
+        what: &'static str,
+        /// The number that was asked for.
+        asked: u64,
+        /// The largest one possible.
+        end: u64,
+    },
+    /// Names that begin with `annals/` are the log's own: the places of its consumers. Use another name.
+    #[error("kept name {name:?} begins with \"annals/\", which is reserved")]
+    ReservedName {
+        /// The name.
+        name: String,
+    },
+    /// One batch demands two different things of one stream or kept value. Give each one condition.
+    #[error("{stream:?} has two different conditions in one batch")]
+    ContradictoryConditions {
+        /// The stream or the kept value.
+        stream: String,
+    },
+    /// The batch holds neither an event, nor a stream, nor a kept value, nor a check.
     #[error("the batch is empty")]
     EmptyBatch,
     /// A name or a part of an event is empty, although it must not be.
@@ -286,6 +338,18 @@ pub enum Outcome {
     NotWritten,
     /// It may or may not be on the disk. Only reopening tells.
     Unknown,
+}
+
+/// A revision that may be none, for messages.
+struct Revision(Option<u64>);
+
+impl std::fmt::Display for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(revision) => write!(f, "revision {revision}"),
+            None => f.write_str("none"),
+        }
+    }
 }
 
 impl AppendError {
@@ -343,6 +407,10 @@ pub enum ReadError {
         /// The first version (of a stream) or position (of the log) that is kept.
         first: u64,
     },
+    /// Only from subscriptions: the log is poisoned, so that no further event can come. Everything visible was given
+    /// before. Open the log again and subscribe behind the last event.
+    #[error("no more events can come, the log is poisoned: {0}")]
+    Poisoned(PoisonCause),
 }
 
 /// Why a close could not make everything durable and say so on disk. The log is closed all the same.
@@ -352,6 +420,9 @@ pub enum CloseError {
     /// The log was poisoned before or during the close.
     #[error("the log is poisoned: {0}")]
     Poisoned(PoisonCause),
+    /// Everything acknowledged is durable, but no room was found for values that were set lazily since the last commit.
+    #[error("everything acknowledged is durable, but values set lazily were lost: {0}")]
+    LazyLost(IoFault),
     /// Everything appended is durable, but the checkpoint could not be written. The next open does without.
     #[error("everything is durable, but the checkpoint was not written: {0}")]
     Checkpoint(IoFault),

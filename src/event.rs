@@ -269,6 +269,13 @@ pub(crate) fn derived_id(log_id: Uuid, position: u64) -> Uuid {
     Uuid::from_bytes(raw)
 }
 
+/// The position that a derived id of this log stands for; `None` for other ids.
+pub(crate) fn derived_position(log_id: Uuid, id: Uuid) -> Option<u64> {
+    let (_, low) = id.as_u64_pair();
+    let position = low & crate::types::NUMBER_MAX;
+    (derived_id(log_id, position) == id).then_some(position)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,6 +288,7 @@ mod tests {
         assert_eq!(id.get_version_num(), 8);
         assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
         assert!(derived_id(log, 6) > id);
+        assert_eq!((derived_position(log, id), derived_position(Uuid::nil(), id)), (Some(5), None));
         assert_eq!(derived_id(log, crate::types::NUMBER_MAX).get_variant(), uuid::Variant::RFC4122);
     }
 }

@@ -67,25 +67,29 @@ mod event;
 mod format;
 mod index;
 mod options;
+mod query;
 mod segment;
 pub mod storage;
 mod types;
 
 pub use engine::{
-    Appended, BatchAppended, BatchBuilder, CheckpointUse, Cursor, EventLog, Events, FromAssigned, LogState,
-    Pending, RecoveryReport, Status, StreamAppended, StreamInfo, TornTail,
+    Appended, BatchAppended, BatchBuilder, Canceller, CheckpointUse, Claim, Cursor, EventLog, Events,
+    FromAssigned, KeptChanged, KeptValue, LogState, Next, Pending, RecoveryReport, Status, StreamAppended,
+    StreamInfo, Subscription, Tenant, TornTail,
 };
 pub use error::{
     AppendError, CloseError, Corruption, Fault, IoFault, OpenError, Outcome, PoisonCause, ReadError,
 };
 pub use event::{Event, NewEvent, RecordedEvent};
 pub use options::Options;
-pub use types::{Durability, ExpectedVersion, Location, ReadMode};
+pub use query::Query;
+pub use types::{Durability, ExpectedVersion, KeptCondition, Location, ReadMode};
 pub use uuid::Uuid;
 
 /// Limits of the format that callers may want to know before they meet them (FORMAT.md section 7).
 pub mod limits {
-    pub use crate::format::{EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX};
+    pub use crate::format::consumer::CONSUMER_NAME_BYTES_MAX;
+    pub use crate::format::{ATTRIBUTES_BYTES_MAX, EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX};
 }
 
 /// What the threads of a program may do with these types is part of their contract.

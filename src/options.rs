@@ -3,7 +3,7 @@
 //! Owns their validation, done once by open. Must never hold a knob that only a test would turn.
 
 use crate::error::OpenError;
-use crate::format::BODY_BYTES_MAX;
+use crate::format::{BODY_BYTES_MAX, KEPT_BYTES_MAX};
 use crate::types::{Durability, ReadMode};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct Options {
     pub(crate) segment_bytes: u64,
     pub(crate) batch_bytes: u64,
     pub(crate) append_bytes_max: u64,
+    pub(crate) kept_bytes_max: u64,
+    pub(crate) idempotency_window: u64,
     pub(crate) durability: Durability,
     pub(crate) read_mode: ReadMode,
     pub(crate) verify_reads: bool,
@@ -38,6 +40,8 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             batch_bytes: 4 << 20,
             append_bytes_max: 64 << 20,
+            kept_bytes_max: 1 << 20,
+            idempotency_window: 65_536,
             durability: Durability::Synced,
             read_mode: ReadMode::Map,
             verify_reads: true,
@@ -81,6 +85,24 @@ impl Options {
     /// goes alone then.
     pub fn append_bytes_max(mut self, bytes: u64) -> Self {
         self.append_bytes_max = bytes;
+        self
+    }
+
+    /// The largest kept value, in bytes. Default 1 MiB, allowed 4 KiB to 64 MiB. Larger ones are refused with
+    /// [`AppendError::TooLarge`](crate::AppendError::TooLarge); values that are there already can be read all the same.
+    pub fn kept_bytes_max(mut self, bytes: u64) -> Self {
+        self.kept_bytes_max = bytes;
+        self
+    }
+
+    /// For how many positions behind the end of the log the ids are remembered that callers gave to events
+    /// ([`NewEvent::with_id`](crate::NewEvent::with_id)). Default 65,536, allowed 0 (off) to 2^24. An append whose first
+    /// event's id is remembered is recognized as a repeat and gets the first result, also after the log was opened again;
+    /// older ones are only protected by [`ExpectedVersion::Exact`](crate::ExpectedVersion::Exact) and
+    /// [`ExpectedVersion::NoStream`](crate::ExpectedVersion::NoStream). Costs some 60 bytes of memory per id, and reading
+    /// the window at open.
+    pub fn idempotency_window(mut self, positions: u64) -> Self {
+        self.idempotency_window = positions;
         self
     }
 
@@ -138,6 +160,8 @@ impl Options {
         within("segment_bytes", self.segment_bytes, 64 << 10, 4 << 30)?;
         within("batch_bytes", self.batch_bytes, 4 << 10, 1 << 30)?;
         within("append_bytes_max", self.append_bytes_max, 64 << 10, BODY_BYTES_MAX)?;
+        within("kept_bytes_max", self.kept_bytes_max, 4 << 10, KEPT_BYTES_MAX as u64)?;
+        within("idempotency_window", self.idempotency_window, 0, 1 << 24)?;
         within("idle_witness_after in milliseconds", self.idle_witness_after.as_millis() as u64, 1, 10_000)
     }
 }

@@ -39,6 +39,34 @@ impl fmt::Display for ExpectedVersion {
     }
 }
 
+/// What a write demands of a kept value before it sets or deletes it.
+///
+/// Checked, like [`ExpectedVersion`], against everything that was written before, durable or not yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum KeptCondition {
+    /// No condition.
+    #[default]
+    Any,
+    /// There is no value of this name.
+    Absent,
+    /// There is a value of this name.
+    Present,
+    /// The value is the one of this revision: nobody has set or deleted it since.
+    Revision(u64),
+}
+
+impl fmt::Display for KeptCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeptCondition::Any => f.write_str("any value or none"),
+            KeptCondition::Absent => f.write_str("no value"),
+            KeptCondition::Present => f.write_str("a value"),
+            KeptCondition::Revision(revision) => write!(f, "revision {revision}"),
+        }
+    }
+}
+
 /// What an append has survived when it returns: a ladder, each level includes the ones before.
 ///
 /// Every append is synced as soon as the disk allows, whatever its level: a level only says how long the caller waits.

@@ -2,7 +2,11 @@
 //!
 //! Owns the values only; when they may be told is for the committer to say.
 
+use crate::engine::request::{Draft, Request};
 use crate::error::AppendError;
+use crate::types::Location;
+use std::sync::Arc;
+use uuid::Uuid;
 
 /// What was given to the events of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,8 +14,12 @@ pub(crate) struct Assigned {
     pub(crate) first_position: u64,
     pub(crate) events: u32,
     pub(crate) time: u64,
-    /// One for each section that the caller asked for, in order.
+    /// One for each section about a stream that the caller asked for, in order.
     pub(crate) runs: Runs,
+    /// One for each section about a kept value, in order.
+    pub(crate) kept: Vec<AssignedKept>,
+    /// It was appended before, and this is what it was given then.
+    pub(crate) repeated: bool,
 }
 
 /// What was given to the events of one section. Without events: first is last + 1.
@@ -21,6 +29,17 @@ pub(crate) struct AssignedRun {
     pub(crate) first_version: u64,
     pub(crate) last_version: u64,
     pub(crate) first_position: u64,
+    /// The section registered the stream.
+    pub(crate) created: bool,
+}
+
+/// What was given to a kept value that was set or deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AssignedKept {
+    pub(crate) party: u32,
+    pub(crate) revision: u64,
+    /// The revision that it had before.
+    pub(crate) replaced: Option<u64>,
 }
 
 /// One without a heap, as most appends have one.
@@ -47,11 +66,37 @@ pub(crate) struct Sequenced {
     pub(crate) batch: u64,
     /// Whether anything of it is in that batch.
     pub(crate) written: bool,
+    /// An append with its key was made before: the answer is what that one was given, if it is the same. Asked of the
+    /// stored bytes once they are visible; `result` says nothing then.
+    pub(crate) repeats: Option<Arc<Repeat>>,
 }
 
 impl Sequenced {
     pub(crate) fn refused(error: AppendError) -> Sequenced {
-        Sequenced { result: Err(error), batch: 0, written: false }
+        Sequenced { result: Err(error), batch: 0, written: false, repeats: None }
+    }
+}
+
+/// What the repeat wants to append, and where its original stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Repeat {
+    pub(crate) key: Uuid,
+    pub(crate) place: Location,
+    /// Ids of the streams, by party.
+    pub(crate) streams: Vec<Box<str>>,
+    pub(crate) drafts: Vec<Draft>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Repeat {
+    pub(crate) fn new(request: &Request, place: Location) -> Repeat {
+        Repeat {
+            key: request.ids.first().copied().unwrap_or_default(),
+            place,
+            streams: request.streams.iter().map(|party| party.id.clone()).collect(),
+            drafts: request.drafts.clone(),
+            body: request.body.clone(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::format::PAGE_BYTES;
 use crate::format::frame::Chain;
 use crate::format::segment::{SegmentFooter, SegmentHeader};
+use crate::index::kept::KeptChange;
 use crate::index::streams::StreamChange;
 
 #[derive(Default)]
@@ -27,6 +28,7 @@ pub(crate) struct Batch {
     pub(crate) go_live: Option<SegmentHeader>,
     /// What the index learns when the batch is durable.
     pub(crate) changes: Vec<StreamChange>,
+    pub(crate) kept_changes: Vec<KeptChange>,
     /// First position and offset of each frame.
     pub(crate) marks: Vec<(u64, u64)>,
     /// Ordinal of the segment that the frames go to.
@@ -66,6 +68,7 @@ impl Batch {
         self.footer = None;
         self.go_live = None;
         self.changes.clear();
+        self.kept_changes.clear();
         self.marks.clear();
     }
 

@@ -3,12 +3,13 @@
 //! Owns the fluent calls; each part is checked and encoded as it is added. The first thing that is wrong is kept and told
 //! when the batch is sent off; nothing of it is written then.
 
+use crate::engine::keep::{acknowledge, unreserved};
 use crate::engine::log::EventLog;
-use crate::engine::pending::{self, BatchAppended, Pending};
+use crate::engine::pending::{self, BatchAppended, Names, Pending};
 use crate::engine::request::Request;
 use crate::error::AppendError;
 use crate::event::NewEvent;
-use crate::types::{Durability, ExpectedVersion};
+use crate::types::{Durability, ExpectedVersion, KeptCondition};
 
 /// A batch in the making. All of it is appended, or nothing.
 ///
@@ -44,7 +45,7 @@ impl EventLog {
 impl<'a> BatchBuilder<'a> {
     fn new(log: &'a EventLog) -> BatchBuilder<'a> {
         let options = &log.shared().options;
-        let request = Request::new(options.append_bytes_max);
+        let request = Request::new(options);
         BatchBuilder { log, request, durability: options.durability, wrong: None }
     }
 
@@ -61,6 +62,18 @@ impl<'a> BatchBuilder<'a> {
         self.with(|request| request.append(stream, expected, events))
     }
 
+    /// The parts that follow name this tenant: streams that are in no tenant yet are bound to it, and a stream of another
+    /// tenant is [`AppendError::ForeignTenant`].
+    pub fn in_tenant(self, tenant: &str) -> Self {
+        self.with(|request| request.name_tenant(tenant))
+    }
+
+    /// Registers a stream, with attributes (0..=256 bytes, for the creator's own use) if it is new. See
+    /// [`EventLog::create_stream`].
+    pub fn create(self, stream: &str, expected: ExpectedVersion, attributes: &[u8]) -> Self {
+        self.with(|request| request.create(stream, expected, attributes))
+    }
+
     /// Demands something of a stream without writing to it, and without registering it.
     pub fn require(self, stream: &str, expected: ExpectedVersion) -> Self {
         self.with(|request| request.require(stream, expected))
@@ -69,6 +82,51 @@ impl<'a> BatchBuilder<'a> {
     /// Ends a stream for good with this batch. See [`EventLog::tombstone`].
     pub fn tombstone(self, stream: &str, expected: ExpectedVersion) -> Self {
         self.with(|request| request.tombstone(stream, expected))
+    }
+
+    /// Removes the events of a stream with versions below `first` with this batch. See [`EventLog::truncate_before`].
+    pub fn truncate_before(self, stream: &str, first: u64, expected: ExpectedVersion) -> Self {
+        self.with(|request| request.truncate_before(stream, first, expected))
+    }
+
+    /// Sets a kept value with this batch. See [`EventLog::keep`].
+    pub fn keep(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.keep_if(name, KeptCondition::Any, value)
+    }
+
+    /// Sets a kept value with this batch, if it is as expected. A name may occur several times in a batch, with the same
+    /// condition each time: it is checked once, against the value before the batch, and the last write counts.
+    pub fn keep_if(self, name: &str, condition: KeptCondition, value: impl AsRef<[u8]>) -> Self {
+        self.with(|request| {
+            unreserved(name)?;
+            request.keep(name, condition, Some(value.as_ref()))
+        })
+    }
+
+    /// Deletes a kept value with this batch. See [`EventLog::unkeep`].
+    pub fn unkeep(self, name: &str, condition: KeptCondition) -> Self {
+        self.with(|request| {
+            unreserved(name)?;
+            request.keep(name, condition, None)
+        })
+    }
+
+    /// Demands something of a kept value without writing to it.
+    pub fn require_kept(self, name: &str, condition: KeptCondition) -> Self {
+        self.with(|request| request.require_kept(name, condition))
+    }
+
+    /// The same for names of the log's own.
+    pub(crate) fn keep_reserved(self, name: &str, value: Option<&[u8]>) -> Self {
+        self.with(|request| request.keep(name, KeptCondition::Any, value))
+    }
+
+    /// Acknowledges everything up to `position` for a consumer with this batch: what the batch appends and the
+    /// consumer's progress are durable together, or neither is. That is exactly-once processing. See
+    /// [`EventLog::acknowledge`].
+    pub fn acknowledge(self, consumer: &str, position: u64) -> Self {
+        let end = self.log.last_position();
+        self.with(|request| acknowledge(request, consumer, position, end))
     }
 
     /// What [`BatchBuilder::commit`] waits for, instead of the log's own setting.
@@ -83,7 +141,7 @@ impl<'a> BatchBuilder<'a> {
     /// See [`AppendError`].
     pub fn commit(self) -> Result<BatchAppended, AppendError> {
         let (log, request, level) = self.ready()?;
-        let names = names(&request);
+        let names = Names::of(&request);
         let (assigned, reached) = log.shared().append(request, level)?;
         Ok(pending::outcome(log.shared(), &assigned, &names, reached))
     }
@@ -94,7 +152,7 @@ impl<'a> BatchBuilder<'a> {
     /// Only what is wrong with the batch itself; all else is told by the handle.
     pub fn submit(self) -> Result<Pending<BatchAppended>, AppendError> {
         let (log, request, level) = self.ready()?;
-        let names = names(&request);
+        let names = Names::of(&request);
         Ok(log.submit_request(request, names, level))
     }
 
@@ -104,7 +162,7 @@ impl<'a> BatchBuilder<'a> {
     /// As [`EventLog::try_submit`].
     pub fn try_submit(self) -> Result<Pending<BatchAppended>, AppendError> {
         let (log, request, level) = self.ready()?;
-        let names = names(&request);
+        let names = Names::of(&request);
         log.try_submit_request(&request, names, level)
     }
 
@@ -115,8 +173,4 @@ impl<'a> BatchBuilder<'a> {
         self.request.seal()?;
         Ok((self.log, self.request, self.durability))
     }
-}
-
-fn names(request: &Request) -> Vec<String> {
-    request.parties.iter().map(|party| party.id.to_string()).collect()
 }

@@ -68,7 +68,15 @@ impl Shared {
         let level = if sequenced.written { level } else { Durability::Synced };
         match self.wait_batch(sequenced.batch, level) {
             Reached::Failed { batch } => Err(self.failure(&sequenced, batch)),
-            _ => sequenced.result.map(|assigned| (assigned, self.progress.level(sequenced.batch))),
+            _ => Ok((self.resolve(&sequenced)?, self.progress.level(sequenced.batch))),
+        }
+    }
+
+    /// The answer to an append, once what it rests on is visible.
+    pub(crate) fn resolve(&self, sequenced: &Sequenced) -> Result<Assigned, AppendError> {
+        match &sequenced.repeats {
+            Some(repeat) => repeat.answer(self),
+            None => sequenced.result.clone(),
         }
     }
 
@@ -76,7 +84,7 @@ impl Shared {
     pub(crate) fn failure(&self, sequenced: &Sequenced, failed: u64) -> AppendError {
         let cause = self.seq.lock().poisoned.clone().map_or(PoisonCause::Panic, |(_, cause)| cause);
         // Only the failed batch itself can have reached the disk in part.
-        let maybe = sequenced.written && sequenced.batch == failed;
+        let maybe = (sequenced.written || sequenced.repeats.is_some()) && sequenced.batch == failed;
         AppendError::Poisoned { cause, outcome: if maybe { Outcome::Unknown } else { Outcome::NotWritten } }
     }
 
@@ -126,11 +134,14 @@ impl Shared {
     pub(crate) fn drive<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) -> MutexGuard<'a, Sequencer> {
         seq.driving = true;
         seq.admit(&self.view);
+        let _ = seq.stamp_lazies(now(), &self.view);
         if seq.open.is_empty() || seq.poisoned.is_some() {
             return seq;
         }
         let mut batch = seq.take(self.options.pad_commits);
-        // Those who wait get their places in the next batch while this one is on its way.
+        // Those who wait get their places in the next batch while this one is on its way. What was set lazily goes first,
+        // or a crowd would keep it out; what finds no room now is tried again.
+        let _ = seq.stamp_lazies(now(), &self.view);
         seq.admit(&self.view);
         self.release(seq);
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -253,9 +264,29 @@ impl Shared {
         for change in &batch.changes {
             view.index.streams.apply(change.clone());
         }
+        for change in &batch.kept_changes {
+            view.index.kept.apply(change.clone());
+        }
         view.visible = Watermark {
             position: batch.chain.next_position - 1,
             end: Location { segment: batch.segment, offset: batch.end() },
         };
+        drop(view);
+        self.lazies.settle(batch.number);
+        self.wake_watchers(batch);
+    }
+
+    /// Wakes those who wait for what a batch has brought.
+    fn wake_watchers(&self, batch: &Batch) {
+        if batch.has_appends {
+            let view = &self.view;
+            self.watchers.wake(|wanted| {
+                let view = view.read();
+                batch
+                    .changes
+                    .iter()
+                    .for_each(|change| wanted.by_stream(&view.index.streams.get(change.number).id));
+            });
+        }
     }
 }

@@ -3,7 +3,9 @@
 //! Owns the reader's moving place. A cursor sees the log as it was when it was made: its end is fixed then, and everything
 //! below it is durable and never changes. Holds no lock while the user looks at an event. After an error it yields nothing.
 
+use crate::engine::filter::Filter;
 use crate::engine::frames::FrameSource;
+use crate::engine::merge::MergeSource;
 use crate::engine::place::{EventPlace, Extent, Found, Section};
 use crate::engine::runs::RunSource;
 use crate::engine::shared::Shared;
@@ -26,34 +28,39 @@ type Step<'a> = (Event<'a>, &'a Section, &'a [u8]);
 ///
 /// A cursor ends at what was visible when it was made; events appended later are for the next cursor.
 pub struct Cursor {
-    extent: Extent,
-    source: Source,
+    pub(crate) extent: Extent,
+    pub(crate) source: Source,
     /// Told at the first event: why there can be none.
-    refused: Option<ReadError>,
+    pub(crate) refused: Option<ReadError>,
+    /// What to pass over, if anything.
+    pub(crate) filter: Option<Box<Filter>>,
+    /// Told at the end: what was asked for and is there no more.
+    pub(crate) missing: Option<ReadError>,
     /// Whether checksums are compared.
-    verify: bool,
+    pub(crate) verify: bool,
     /// Whether the section may hold stubs: only rewritten segments do.
-    stubs: bool,
+    pub(crate) stubs: bool,
     /// The section that the place is in.
-    section: Option<Section>,
+    pub(crate) section: Option<Section>,
     /// Texts of the event in sight, validated once and copied: of its stream, and of its type.
-    stream: String,
-    event_type: String,
+    pub(crate) stream: String,
+    pub(crate) event_type: String,
     /// The next event, and how many follow each other from there in the section.
-    here: EventPlace,
-    left: u32,
+    pub(crate) here: EventPlace,
+    pub(crate) left: u32,
     /// Backward: the events of the section that are still to come, the next one last.
-    places: Vec<EventPlace>,
+    pub(crate) places: Vec<EventPlace>,
 }
 
-enum Source {
+pub(crate) enum Source {
     Stream(RunSource),
     Log(FrameSource),
+    Merge(MergeSource),
     Nothing,
 }
 
 impl Cursor {
-    fn new(
+    pub(crate) fn new(
         shared: &Arc<Shared>,
         segments: Segments,
         source: Source,
@@ -64,6 +71,8 @@ impl Cursor {
             extent: Extent { shared: shared.clone(), segments, backward, wanted, owned: false },
             source,
             refused: None,
+            filter: None,
+            missing: None,
             verify: shared.options.verify_reads,
             stubs: false,
             section: None,
@@ -75,60 +84,16 @@ impl Cursor {
         }
     }
 
-    /// Versions above `after` and below `before`.
-    pub(crate) fn stream(shared: &Arc<Shared>, id: &str, after: u64, before: u64, backward: bool) -> Cursor {
-        let view = shared.view.read();
-        let segments = view.segments.clone();
-        let Some(number) = view.index.streams.find(id) else {
-            return Cursor::new(shared, segments, Source::Nothing, backward, 0..0);
-        };
-        let stream = view.index.streams.get(number);
-        let wanted = after.saturating_add(1)..before.min(stream.version + 1);
-        let refused = if stream.tombstoned {
-            Some(ReadError::Gone { stream: id.to_owned() })
-        } else if wanted.start < stream.first_kept && !backward {
-            Some(ReadError::Truncated { first: stream.first_kept })
-        } else {
-            None
-        };
-        let id = stream.id.clone();
-        // Backward, a stream that was cut simply ends there.
-        let wanted = wanted.start.max(stream.first_kept)..wanted.end;
-        let runs_at = if backward {
-            (stream.run_at(wanted.end.saturating_sub(1)) + 1).min(stream.runs.len())
-        } else {
-            stream.run_at(wanted.start)
-        };
-        drop(view);
-        let source = if wanted.is_empty() {
-            Source::Nothing
-        } else {
-            Source::Stream(RunSource::new(number, id, runs_at))
-        };
-        let mut cursor = Cursor::new(shared, segments, source, backward, wanted);
-        cursor.refused = refused;
-        cursor
+    /// The last place that the cursor could come to: a version (of a stream) or a position (of the log).
+    pub(crate) fn end(&self) -> u64 {
+        self.extent.wanted.end.saturating_sub(1)
     }
 
-    /// Positions above `after` and below `before`.
-    pub(crate) fn log(shared: &Arc<Shared>, after: u64, before: u64, backward: bool) -> Cursor {
-        let view = shared.view.read();
-        let segments = view.segments.clone();
-        let end = view.visible.end;
-        let first = view.index.starts_at.map_or(1, |(_, position)| position);
-        let wanted = after.saturating_add(1)..before.min(view.visible.position + 1);
-        let refused = (wanted.start < first && !backward).then_some(ReadError::Truncated { first });
-        let wanted = wanted.start.max(first)..wanted.end;
-        let at = if backward {
-            view.index.marks.behind(wanted.end.saturating_sub(1)).unwrap_or(end)
-        } else {
-            view.index.marks.before(wanted.start).unwrap_or(end)
-        };
-        drop(view);
-        let source = if wanted.is_empty() { Source::Nothing } else { Source::Log(FrameSource::new(at, end)) };
-        let mut cursor = Cursor::new(shared, segments, source, backward, wanted);
-        cursor.refused = refused;
-        cursor
+    /// Where a query that ran out of its limit or its budget has stopped: go on
+    /// [`after`](crate::Query::after) this place, or backward [`before`](crate::Query::before) it. `None` while there is
+    /// something left of both, and at the end of what there is to read.
+    pub fn stopped_at(&self) -> Option<u64> {
+        self.filter.as_ref()?.stopped_at()
     }
 
     /// The next event, lent until the next call; `None` at the end.
@@ -140,7 +105,50 @@ impl Cursor {
     #[allow(clippy::should_implement_trait)] // it lends, which `Iterator` cannot
     #[inline]
     pub fn next(&mut self) -> Result<Option<Event<'_>>, ReadError> {
+        if self.filter.is_some() && !self.seek_match()? {
+            return Ok(None);
+        }
         Ok(self.step()?.map(|(event, _, _)| event))
+    }
+
+    /// Moves to the next event that the filter lets through; `false` at the end.
+    fn seek_match(&mut self) -> Result<bool, ReadError> {
+        loop {
+            if !self.filter.as_mut().is_none_or(|filter| filter.may_go_on()) {
+                self.stop();
+                return Ok(false);
+            }
+            if (self.left == 0 || self.stubs && self.at_stub()) && !self.seek()? {
+                return Ok(false);
+            }
+            let (Some(filter), Some(section)) = (&mut self.filter, &self.section) else { return Ok(true) };
+            let EventPlace { at, version, position } = self.here;
+            filter.looked_at(if matches!(self.source, Source::Stream(_)) { version } else { position });
+            if !filter.has_types() {
+                filter.matched();
+                return Ok(true);
+            }
+            // Checked like one that is handed out: a damaged type must not hide an event.
+            match section.record(at, self.verify) {
+                Ok((record, _)) if record.removed > 0 || filter.wants_type(record.event_type) => {
+                    filter.matched();
+                    return Ok(true);
+                }
+                Ok((_, len)) => {
+                    self.here = EventPlace { at: at + len, version: version + 1, position: position + 1 };
+                    self.left -= 1;
+                }
+                Err(error) => {
+                    self.stop();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// There is nothing more.
+    fn stop(&mut self) {
+        stop(&mut self.left, &mut self.source, &mut self.missing, &mut self.places);
     }
 
     #[inline]
@@ -153,17 +161,15 @@ impl Cursor {
         let (record, len) = match section.record(at, self.verify) {
             Ok(decoded) => decoded,
             Err(error) => {
-                (self.left, self.source) = (0, Source::Nothing);
-                self.places.clear();
+                stop(&mut self.left, &mut self.source, &mut self.missing, &mut self.places);
                 return Err(error);
             }
         };
         if record.removed > 0 {
-            (self.left, self.source) = (0, Source::Nothing);
-            self.places.clear();
-            return Err(
-                section.corrupt(at, Fault::Field { what: "stubs in a raw segment", expected: 0, found: 1 })
-            );
+            let fault = Fault::Field { what: "stubs in a raw segment", expected: 0, found: 1 };
+            let error = section.corrupt(at, fault);
+            stop(&mut self.left, &mut self.source, &mut self.missing, &mut self.places);
+            return Err(error);
         }
         // Most events are of the type of the one before: comparing is cheaper than validating again.
         if record.event_type != self.event_type.as_bytes() {
@@ -173,9 +179,9 @@ impl Cursor {
                     self.event_type.push_str(event_type);
                 }
                 Err(_) => {
-                    (self.left, self.source) = (0, Source::Nothing);
-                    self.places.clear();
-                    return Err(section.corrupt(at, Fault::Utf8 { what: "event type" }));
+                    let error = section.corrupt(at, Fault::Utf8 { what: "event type" });
+                    stop(&mut self.left, &mut self.source, &mut self.missing, &mut self.places);
+                    return Err(error);
                 }
             }
         }
@@ -205,11 +211,15 @@ impl Cursor {
     #[cold]
     fn seek(&mut self) -> Result<bool, ReadError> {
         let found = self.try_seek();
-        if !matches!(found, Ok(true)) {
-            (self.left, self.source) = (0, Source::Nothing);
-            self.places.clear();
+        if matches!(found, Ok(true)) {
+            return found;
         }
-        found
+        let missing = self.missing.take();
+        self.stop();
+        match (found, missing) {
+            (Ok(false), Some(missing)) => Err(missing),
+            (found, _) => found,
+        }
     }
 
     fn try_seek(&mut self) -> Result<bool, ReadError> {
@@ -253,10 +263,27 @@ impl Cursor {
                 Source::Nothing => None,
                 Source::Stream(runs) => runs.next(&self.extent)?,
                 Source::Log(frames) => frames.next(&self.extent)?,
+                Source::Merge(merge) => merge.next(&self.extent)?,
             };
             match found {
                 None => return Ok(false),
                 Some(found) => {
+                    if let Some(filter) = &mut self.filter
+                        && let Some(id) = found.section.bytes().get(found.section.id.clone())
+                        && !filter.wants_stream(id, &self.extent.shared)
+                    {
+                        let last = found.first_position + u64::from(found.count) - 1;
+                        let end = self.extent.wanted.end - 1;
+                        filter.looked_at(if self.extent.backward {
+                            found.first_position
+                        } else {
+                            last.min(end)
+                        });
+                        if !filter.may_go_on() {
+                            return Ok(false);
+                        }
+                        continue;
+                    }
                     if self.enter(found)? {
                         return Ok(true);
                     }
@@ -312,6 +339,12 @@ impl Cursor {
     }
 }
 
+/// What [`Cursor::stop`] does, while a section is lent.
+fn stop(left: &mut u32, source: &mut Source, missing: &mut Option<ReadError>, places: &mut Vec<EventPlace>) {
+    (*left, *source, *missing) = (0, Source::Nothing, None);
+    places.clear();
+}
+
 impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cursor")
@@ -348,10 +381,28 @@ pub struct Events {
     cursor: Cursor,
 }
 
+impl Events {
+    /// See [`Cursor::stopped_at`].
+    pub fn stopped_at(&self) -> Option<u64> {
+        self.cursor.stopped_at()
+    }
+
+    pub(crate) fn end(&self) -> u64 {
+        self.cursor.end()
+    }
+}
+
 impl Iterator for Events {
     type Item = Result<RecordedEvent, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.cursor.filter.is_some() {
+            match self.cursor.seek_match() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
         match self.cursor.step().transpose()? {
             Ok((event, section, event_type)) => {
                 let bytes = section.bytes.as_ref().unwrap_or(&NO_BYTES);

@@ -180,7 +180,7 @@ fn frames_end(segments: &Segments, ordinal: u64, end: Location) -> Option<u64> {
 }
 
 /// The frame header at a place that a walk came to, checked.
-fn read_header<'a>(
+pub(crate) fn read_header<'a>(
     segment: &'a Segment,
     offset: u64,
     scratch: &'a mut Vec<u8>,
@@ -201,6 +201,6 @@ fn read_header<'a>(
     }
 }
 
-fn missing_segment(at: Location) -> ReadError {
+pub(crate) fn missing_segment(at: Location) -> ReadError {
     ReadError::Corrupt(Corruption { at, fault: Fault::Zeros { what: "the segment of a frame" } })
 }

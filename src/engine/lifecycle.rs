@@ -3,8 +3,10 @@
 //! Owns starting, stopping and closing. The writer thread drives whatever nobody else does, and writes the idle witness. A
 //! panic in a thread poisons the log and wakes everybody.
 
-use crate::engine::sequencer::Phase;
-use crate::engine::shared::Shared;
+use crate::engine::answer::Wait;
+use crate::engine::sequencer::{Phase, Sequencer};
+use crate::engine::shared::{Shared, now};
+use crate::engine::watchers::Over;
 use crate::error::{CloseError, PoisonCause};
 use crate::format::checkpoint::Checkpoint;
 use crate::format::frame::FrameKind;
@@ -69,7 +71,10 @@ impl Shared {
             if matches!(seq.phase, Phase::Closed) || seq.poisoned.is_some() && seq.phase != Phase::Open {
                 return;
             }
-            match seq.unwitnessed_since.filter(|_| seq.poisoned.is_none()) {
+            let witness_due = seq.unwitnessed_since.map(|since| since + self.options.idle_witness_after);
+            let lazies_due = seq.lazies_due();
+            let due = witness_due.into_iter().chain(lazies_due).min().filter(|_| seq.poisoned.is_none());
+            match due {
                 None => {
                     seq.writer_sleeps = true;
                     self.writer_bell.wait(&mut seq);
@@ -77,20 +82,33 @@ impl Shared {
                     // The log comes to life again: so does what runs ahead of it.
                     self.ring_maintenance();
                 }
-                Some(since) => {
-                    let due = since + self.options.idle_witness_after;
-                    if Instant::now() < due {
-                        self.writer_bell.wait_until(&mut seq, due);
-                    } else if !seq.driving && seq.phase == Phase::Open {
-                        seq.witness(FrameKind::Idle);
-                        if seq.open.is_empty() {
-                            seq.unwitnessed_since = None;
-                        }
-                    } else {
-                        // Somebody else commits just now; what that leaves is looked at later.
-                        self.writer_bell.wait_for(&mut seq, self.options.idle_witness_after);
+                Some(due) if Instant::now() < due => {
+                    self.writer_bell.wait_until(&mut seq, due);
+                }
+                // Somebody else commits just now; what that leaves is looked at later.
+                Some(_) if seq.driving || seq.phase != Phase::Open => {
+                    self.writer_bell.wait_for(&mut seq, self.options.idle_witness_after);
+                }
+                Some(due) if Some(due) == lazies_due => self.write_lazies(&mut seq),
+                Some(_) => {
+                    seq.witness(FrameKind::Idle);
+                    if seq.open.is_empty() {
+                        seq.unwitnessed_since = None;
                     }
                 }
+            }
+        }
+    }
+
+    /// Puts what was set lazily into the open batch. What finds no room is tried again after the same while.
+    fn write_lazies(&self, seq: &mut Sequencer) {
+        if let Err(wait) = seq.stamp_lazies(now(), &self.view) {
+            seq.lazy_since = Some(Instant::now());
+            if let Wait::Space { bytes } = wait
+                && !seq.has_queue()
+            {
+                seq.needs_space = Some(bytes);
+                self.ring_maintenance();
             }
         }
     }
@@ -102,6 +120,8 @@ impl Shared {
             Phase::Closed => return self.closed.lock().clone(),
             Phase::ReadOnly => {
                 seq.phase = Phase::Closed;
+                seq.to_wake.extend(self.watchers.end(Over::Closed));
+                self.release(seq);
                 return Ok(());
             }
             Phase::Closing => {
@@ -112,11 +132,28 @@ impl Shared {
             }
             Phase::Open => seq.phase = Phase::Closing,
         }
+        self.lazies.end();
         // 1. Finish what was accepted.
+        let mut lazies_lost = None;
         loop {
             if seq.driving {
                 self.role_bell.wait(&mut seq);
-            } else if seq.has_work() {
+                continue;
+            }
+            if lazies_lost.is_none() && !seq.has_queue() {
+                match seq.stamp_lazies(now(), &self.view) {
+                    Err(Wait::Space { bytes }) => {
+                        seq.needs_space = Some(bytes);
+                        self.release(seq);
+                        self.provide_space();
+                        seq = self.seq.lock();
+                        lazies_lost = seq.disk_full.clone();
+                        continue;
+                    }
+                    Ok(()) | Err(Wait::Turn) => {}
+                }
+            }
+            if seq.has_work() {
                 seq = self.drive(seq);
                 seq.driving = false;
             } else if seq.needs_space.is_some() && seq.poisoned.is_none() {
@@ -146,6 +183,10 @@ impl Shared {
                 checksum: seq.tail.chain.checksum,
             }),
         };
+        let result = match (result, lazies_lost) {
+            (Ok(_), Some(fault)) => Err(CloseError::LazyLost(fault)),
+            (result, _) => result,
+        };
         self.release(seq);
         // 3. The threads end before the checkpoint is written: the maintenance writes one, too.
         *self.maintenance_bell.lock() = None;
@@ -163,6 +204,7 @@ impl Shared {
         *self.closed.lock() = result.clone();
         let mut seq = self.seq.lock();
         seq.phase = Phase::Closed;
+        seq.to_wake.extend(self.watchers.end(Over::Closed));
         self.writer_bell.notify_all();
         self.role_bell.notify_all();
         self.release(seq);

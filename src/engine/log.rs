@@ -4,16 +4,19 @@
 
 use crate::engine::answer::Wait;
 use crate::engine::cursor::Cursor;
-use crate::engine::pending::{self, Appended, FromAssigned, Pending};
+use crate::engine::pending::{self, Appended, FromAssigned, Names, Pending};
 use crate::engine::progress::Progress;
+use crate::engine::recent;
 use crate::engine::recovery::{Recovered, open_fault, recover};
 use crate::engine::report::RecoveryReport;
 use crate::engine::request::Request;
 use crate::engine::sequencer::{Entry, Phase, Sequencer};
 use crate::engine::shared::{self, Shared};
+use crate::engine::watchers::{Over, Watchers};
 use crate::error::{AppendError, CloseError, OpenError, PoisonCause, ReadError};
 use crate::event::{Event, NewEvent};
 use crate::options::Options;
+use crate::query::Query;
 use crate::storage::Storage;
 use crate::types::{Durability, ExpectedVersion};
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -50,30 +53,6 @@ impl Drop for Handle {
             let _ = self.shared.close();
         }
     }
-}
-
-/// What is known of a stream, as far as it is visible.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StreamInfo {
-    /// Its id.
-    pub id: String,
-    /// Its version: how many events were ever appended to it. 0 for a stream that is only registered.
-    pub version: u64,
-    /// The first version that is kept; 1 unless older events were removed on purpose.
-    pub first_version: u64,
-    /// It was ended for good and takes no more events.
-    pub tombstoned: bool,
-    /// The tenant it is bound to.
-    pub tenant: Option<String>,
-    /// What its creator attached to it.
-    pub attributes: Vec<u8>,
-    /// When it was registered, nanoseconds since 1970.
-    pub created_nanos: u64,
-    /// When an event was last appended, nanoseconds since 1970; 0 if never.
-    pub last_append_nanos: u64,
-    /// Its number in the order of creation, from 1.
-    pub creation_ordinal: u64,
 }
 
 /// The state of a log, read without touching the disk.
@@ -144,7 +123,11 @@ impl EventLog {
         options: Options,
     ) -> Result<EventLog, OpenError> {
         let recovered = recover(&*storage, &options, false)?;
-        Ok(EventLog::assemble(storage, options, recovered, Phase::ReadOnly, None))
+        let log = EventLog::assemble(storage, options, recovered, Phase::ReadOnly, None);
+        // A snapshot: nothing comes, nothing is written.
+        log.shared().lazies.end();
+        log.shared().watchers.end(Over::Closed);
+        Ok(log)
     }
 
     fn assemble(
@@ -159,6 +142,9 @@ impl EventLog {
         let mut seq = Sequencer::new(tail, end, &page, next_batch, options.batch_bytes, phase);
         seq.unwitnessed_since = unwitnessed.then(Instant::now);
         seq.says_closed = says_closed;
+        seq.last_revision = view.index.kept.last_revision;
+        seq.recent = recent::rebuild(&view, options.idempotency_window);
+        let lazies = seq.lazies.clone();
         let shared = Shared {
             options,
             storage,
@@ -166,6 +152,10 @@ impl EventLog {
             seq: Mutex::new(seq),
             view: RwLock::new(view),
             progress: Progress::new(next_batch - 1),
+            watchers: Watchers::default(),
+            lazies,
+            id_tables: Mutex::default(),
+            claims: Mutex::default(),
             live: Mutex::new(live),
             spare: Mutex::new(None),
             checkpoint_due: Mutex::new(None),
@@ -198,9 +188,19 @@ impl EventLog {
         expected: ExpectedVersion,
         events: &[NewEvent<'_>],
     ) -> Result<Appended, AppendError> {
-        let request = self.request(stream, expected, events)?;
+        self.append_as(None, stream, expected, events)
+    }
+
+    pub(crate) fn append_as(
+        &self,
+        tenant: Option<&str>,
+        stream: &str,
+        expected: ExpectedVersion,
+        events: &[NewEvent<'_>],
+    ) -> Result<Appended, AppendError> {
+        let request = self.request(tenant, stream, expected, events)?;
         let (assigned, level) = self.shared().append(request, self.shared().options.durability)?;
-        Ok(pending::outcome(self.shared(), &assigned, &[], level))
+        Ok(pending::outcome(self.shared(), &assigned, &Names::default(), level))
     }
 
     /// Appends without waiting: the versions and positions are known on return (unless the batch is full, see
@@ -214,8 +214,18 @@ impl EventLog {
         expected: ExpectedVersion,
         events: &[NewEvent<'_>],
     ) -> Result<Pending<Appended>, AppendError> {
-        let request = self.request(stream, expected, events)?;
-        Ok(self.submit_request(request, Vec::new(), self.shared().options.durability))
+        self.submit_as(None, stream, expected, events)
+    }
+
+    pub(crate) fn submit_as(
+        &self,
+        tenant: Option<&str>,
+        stream: &str,
+        expected: ExpectedVersion,
+        events: &[NewEvent<'_>],
+    ) -> Result<Pending<Appended>, AppendError> {
+        let request = self.request(tenant, stream, expected, events)?;
+        Ok(self.submit_request(request, Names::default(), self.shared().options.durability))
     }
 
     /// The same, but gives up when there is no room at once.
@@ -230,30 +240,21 @@ impl EventLog {
         expected: ExpectedVersion,
         events: &[NewEvent<'_>],
     ) -> Result<Pending<Appended>, AppendError> {
-        let request = self.request(stream, expected, events)?;
-        self.try_submit_request(&request, Vec::new(), self.shared().options.durability)
-    }
-
-    /// Ends a stream for good: appends and reads say `Gone` from then on, and its versions never restart. Blocks until
-    /// that is durable.
-    ///
-    /// # Errors
-    /// See [`AppendError`].
-    pub fn tombstone(&self, stream: &str, expected: ExpectedVersion) -> Result<Appended, AppendError> {
-        let mut request = Request::new(self.shared().options.append_bytes_max);
-        request.tombstone(stream, expected)?;
-        request.seal()?;
-        let (assigned, level) = self.shared().append(request, Durability::Synced)?;
-        Ok(pending::outcome(self.shared(), &assigned, &[], level))
+        let request = self.request(None, stream, expected, events)?;
+        self.try_submit_request(&request, Names::default(), self.shared().options.durability)
     }
 
     fn request(
         &self,
+        tenant: Option<&str>,
         stream: &str,
         expected: ExpectedVersion,
         events: &[NewEvent<'_>],
     ) -> Result<Request, AppendError> {
-        let mut request = Request::new(self.shared().options.append_bytes_max);
+        let mut request = Request::new(&self.shared().options);
+        if let Some(tenant) = tenant {
+            request.name_tenant(tenant)?;
+        }
         request.append(stream, expected, events)?;
         request.seal()?;
         Ok(request)
@@ -262,7 +263,7 @@ impl EventLog {
     pub(crate) fn submit_request<T: FromAssigned>(
         &self,
         request: Request,
-        names: Vec<String>,
+        names: Names,
         level: Durability,
     ) -> Pending<T> {
         let time = shared::now();
@@ -280,7 +281,7 @@ impl EventLog {
     pub(crate) fn try_submit_request<T: FromAssigned>(
         &self,
         request: &Request,
-        names: Vec<String>,
+        names: Names,
         level: Durability,
     ) -> Result<Pending<T>, AppendError> {
         let time = shared::now();
@@ -316,6 +317,11 @@ impl EventLog {
     /// The events of the log with positions below `before`, newest first.
     pub fn read_all_backward(&self, before: u64) -> Cursor {
         Cursor::log(self.shared(), 0, before, true)
+    }
+
+    /// The events that a [`Query`] describes, as far as they are visible now.
+    pub fn read(&self, query: &Query) -> Cursor {
+        Cursor::query(self.shared(), query)
     }
 
     /// Folds the events of a stream with versions above `after` into one value, in constant memory and without copying
@@ -357,30 +363,6 @@ impl EventLog {
     #[inline]
     pub fn stream_version(&self, stream: &str) -> u64 {
         self.shared().view.read().index.streams.registered(stream).map_or(0, |stream| stream.version)
-    }
-
-    /// What is known of a stream; `None` if it is not registered. O(1).
-    pub fn stream_info(&self, stream: &str) -> Option<StreamInfo> {
-        let view = self.shared().view.read();
-        let stream = view.index.streams.registered(stream)?;
-        Some(StreamInfo {
-            id: stream.id.to_string(),
-            version: stream.version,
-            first_version: stream.first_kept,
-            tombstoned: stream.tombstoned,
-            tenant: stream.tenant.as_deref().map(str::to_owned),
-            attributes: stream.attributes.to_vec(),
-            created_nanos: stream.created,
-            last_append_nanos: stream.last_append,
-            creation_ordinal: stream.creation_ordinal,
-        })
-    }
-
-    /// Ids of registered streams that start with `prefix` and are greater than `after`, in byte order, at most `limit`. A
-    /// page costs the page, wherever it lies. `after` need not exist.
-    pub fn list_streams(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        let view = self.shared().view.read();
-        view.index.streams.page(prefix, after).take(limit).map(|stream| stream.id.to_string()).collect()
     }
 
     /// How many streams are registered.

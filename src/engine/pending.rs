@@ -5,6 +5,7 @@
 
 use crate::engine::answer::{Assigned, Sequenced};
 use crate::engine::progress::Reached;
+use crate::engine::request::Request;
 use crate::engine::shared::Shared;
 use crate::engine::slot::Slot;
 use crate::error::AppendError;
@@ -35,6 +36,11 @@ pub struct Appended {
     pub last_position: u64,
     /// Time given to all events of the append, nanoseconds since 1970.
     pub time_nanos: u64,
+    /// This call registered the stream: nobody knew it before.
+    pub created: bool,
+    /// The append was made before, and this is what it was given then (see
+    /// [`Options::idempotency_window`](crate::Options::idempotency_window)).
+    pub repeated: bool,
     /// The level reached when this was told; at least what was asked for.
     pub durability: Durability,
     log_id: Uuid,
@@ -52,6 +58,22 @@ pub struct StreamAppended {
     pub last_version: u64,
     /// Position of the part's first event; of the next event to come if it has none.
     pub first_position: u64,
+    /// This part registered the stream: nobody knew it before.
+    pub created: bool,
+}
+
+/// What became of a kept value that was set or deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeptChanged {
+    /// Its name.
+    pub name: String,
+    /// The revision that this change has; larger than all before, in the whole log.
+    pub revision: u64,
+    /// The revision of the value that was there before, if there was one. Not known of a repeated append.
+    pub replaced: Option<u64>,
+    /// The level reached when this was told; at least what was asked for.
+    pub durability: Durability,
 }
 
 /// What became of a batch over many streams.
@@ -64,8 +86,13 @@ pub struct BatchAppended {
     pub last_position: u64,
     /// Time given to all events of the batch, nanoseconds since 1970.
     pub time_nanos: u64,
-    /// One for each part, in the order in which the parts were added.
+    /// One for each part about a stream, in the order in which the parts were added.
     pub streams: Vec<StreamAppended>,
+    /// One for each kept value that was set or deleted, in the order in which they were added.
+    pub kept: Vec<KeptChanged>,
+    /// The batch was appended before, and this is what it was given then (see
+    /// [`Options::idempotency_window`](crate::Options::idempotency_window)).
+    pub repeated: bool,
     /// The level reached when this was told; at least what was asked for.
     pub durability: Durability,
     log_id: Uuid,
@@ -103,11 +130,27 @@ pub trait FromAssigned: Sized {
     fn from_assigned(parts: Parts<'_>) -> Self;
 }
 
+/// How an append calls its parties, for its outcome.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) streams: Vec<String>,
+    pub(crate) kept: Vec<String>,
+}
+
+impl Names {
+    pub(crate) fn of(request: &Request) -> Names {
+        Names {
+            streams: request.streams.iter().map(|party| party.id.to_string()).collect(),
+            kept: request.kept.iter().map(|party| party.id.to_string()).collect(),
+        }
+    }
+}
+
 /// What an outcome is made of.
 #[doc(hidden)]
 pub struct Parts<'a> {
     assigned: &'a Assigned,
-    names: &'a [String],
+    names: &'a Names,
     durability: Durability,
     log_id: Uuid,
 }
@@ -121,8 +164,22 @@ impl FromAssigned for Appended {
             first_position: assigned.first_position,
             last_position: last_position(assigned),
             time_nanos: assigned.time,
+            created: run.is_some_and(|run| run.created),
+            repeated: assigned.repeated,
             durability,
             log_id,
+        }
+    }
+}
+
+impl FromAssigned for KeptChanged {
+    fn from_assigned(Parts { assigned, names, durability, .. }: Parts<'_>) -> Self {
+        let kept = assigned.kept.first();
+        KeptChanged {
+            name: names.kept.first().cloned().unwrap_or_default(),
+            revision: kept.map_or(0, |kept| kept.revision),
+            replaced: kept.and_then(|kept| kept.replaced),
+            durability,
         }
     }
 }
@@ -130,16 +187,25 @@ impl FromAssigned for Appended {
 impl FromAssigned for BatchAppended {
     fn from_assigned(Parts { assigned, names, durability, log_id }: Parts<'_>) -> Self {
         let streams = assigned.runs.as_slice().iter().map(|run| StreamAppended {
-            stream: names.get(run.party as usize).cloned().unwrap_or_default(),
+            stream: names.streams.get(run.party as usize).cloned().unwrap_or_default(),
             first_version: run.first_version,
             last_version: run.last_version,
             first_position: run.first_position,
+            created: run.created,
+        });
+        let kept = assigned.kept.iter().map(|kept| KeptChanged {
+            name: names.kept.get(kept.party as usize).cloned().unwrap_or_default(),
+            revision: kept.revision,
+            replaced: kept.replaced,
+            durability,
         });
         BatchAppended {
             first_position: assigned.first_position,
             last_position: last_position(assigned),
             time_nanos: assigned.time,
             streams: streams.collect(),
+            kept: kept.collect(),
+            repeated: assigned.repeated,
             durability,
             log_id,
         }
@@ -154,7 +220,7 @@ fn last_position(assigned: &Assigned) -> u64 {
 pub(crate) fn outcome<T: FromAssigned>(
     shared: &Shared,
     assigned: &Assigned,
-    names: &[String],
+    names: &Names,
     durability: Durability,
 ) -> T {
     T::from_assigned(Parts { assigned, names, durability, log_id: shared.log_id })
@@ -170,7 +236,7 @@ pub(crate) fn outcome<T: FromAssigned>(
 pub struct Pending<T> {
     shared: Arc<Shared>,
     state: State,
-    names: Vec<String>,
+    names: Names,
     level: Durability,
     registered: Option<Waker>,
     outcome: std::marker::PhantomData<fn() -> T>,
@@ -185,25 +251,20 @@ impl<T: FromAssigned> Pending<T> {
     pub(crate) fn sequenced(
         shared: Arc<Shared>,
         sequenced: Sequenced,
-        names: Vec<String>,
+        names: Names,
         level: Durability,
     ) -> Self {
         let state = State::Sequenced(sequenced);
         Pending { shared, state, names, level, registered: None, outcome: std::marker::PhantomData }
     }
 
-    pub(crate) fn queued(
-        shared: Arc<Shared>,
-        slot: Arc<Slot>,
-        names: Vec<String>,
-        level: Durability,
-    ) -> Self {
+    pub(crate) fn queued(shared: Arc<Shared>, slot: Arc<Slot>, names: Names, level: Durability) -> Self {
         let state = State::Queued(slot);
         Pending { shared, state, names, level, registered: None, outcome: std::marker::PhantomData }
     }
 
     /// What the append was given, or why it was refused: known as soon as it is numbered, long before it is durable.
-    /// `None` while it waits for room.
+    /// `None` while it waits for room, and for a repeat while the first append is not visible.
     ///
     /// **Provisional**: it rests on appends that a crash could still lose, its own and those before. Only
     /// [`Pending::wait`] and awaiting tell what is durable.
@@ -212,6 +273,14 @@ impl<T: FromAssigned> Pending<T> {
             State::Sequenced(sequenced) => sequenced.clone(),
             State::Queued(slot) => slot.peek()?,
         };
+        if sequenced.repeats.is_some() {
+            // Only the stored bytes tell whether it is the same append.
+            let visible = self.shared.progress.reached(sequenced.batch, Durability::Synced) == Reached::Yes;
+            let level = Durability::Synced;
+            return visible.then(|| {
+                self.shared.resolve(&sequenced).map(|a| outcome(&self.shared, &a, &self.names, level))
+            });
+        }
         let level = self.shared.progress.level(sequenced.batch);
         Some(sequenced.result.map(|assigned| outcome(&self.shared, &assigned, &self.names, level)))
     }
@@ -272,7 +341,7 @@ impl<T: FromAssigned> Future for Pending<T> {
         match reached {
             Reached::NotYet => Poll::Pending,
             Reached::Failed { batch } => Poll::Ready(Err(this.shared.failure(sequenced, batch))),
-            Reached::Yes => Poll::Ready(sequenced.result.clone().map(|assigned| {
+            Reached::Yes => Poll::Ready(this.shared.resolve(sequenced).map(|assigned| {
                 let level = this.shared.progress.level(sequenced.batch);
                 outcome(&this.shared, &assigned, &this.names, level)
             })),

@@ -3,9 +3,8 @@
 //! Owns the numbers of the batches that are written, durable or failed, and everybody who waits for one. `durable <= written`;
 //! a batch at or above `failed` will never be durable. Must never be advanced before the index shows the batch.
 
+use crate::engine::sync::{AtomicU64, Count, Generation, Mutex, Ordering};
 use crate::types::Durability;
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::Waker;
 
 /// What a waiter learns.
@@ -33,18 +32,18 @@ pub(crate) struct Progress {
 #[derive(Debug, Default)]
 struct Lane {
     /// Changes whenever a sleeper should look again.
-    generation: AtomicU32,
-    sleepers: AtomicU32,
+    generation: Generation,
+    sleepers: Count,
     /// Those among the sleepers who wait only for the write.
-    early_sleepers: AtomicU32,
+    early_sleepers: Count,
 }
 
 impl Lane {
     fn wake(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
-        if self.sleepers.load(Ordering::SeqCst) > 0 {
+        self.generation.advance();
+        if !self.sleepers.is_zero() {
             // One call for all: waking them one by one costs the committing thread more than a sync.
-            atomic_wait::wake_all(&self.generation);
+            self.generation.wake_all();
         }
     }
 }
@@ -87,17 +86,17 @@ impl Progress {
     pub(crate) fn wait(&self, batch: u64, level: Durability) -> Reached {
         let lane = &self.lanes[(batch & 1) as usize];
         loop {
-            let generation = lane.generation.load(Ordering::SeqCst);
-            lane.sleepers.fetch_add(1, Ordering::SeqCst);
+            let generation = lane.generation.get();
+            lane.sleepers.add(1);
             let early = u32::from(level < Durability::Synced);
-            lane.early_sleepers.fetch_add(early, Ordering::SeqCst);
+            lane.early_sleepers.add(early);
             // Looked at after counting itself among the sleepers: whoever advances after this look sees the count.
             let reached = self.reached(batch, level);
             if reached == Reached::NotYet {
-                atomic_wait::wait(&lane.generation, generation);
+                lane.generation.wait_while(generation);
             }
-            lane.early_sleepers.fetch_sub(early, Ordering::SeqCst);
-            lane.sleepers.fetch_sub(1, Ordering::SeqCst);
+            lane.early_sleepers.take(early);
+            lane.sleepers.take(1);
             if reached != Reached::NotYet {
                 return reached;
             }
@@ -117,7 +116,7 @@ impl Progress {
     pub(crate) fn advance_written(&self, batch: u64) {
         self.written.store(batch, Ordering::SeqCst);
         let lane = &self.lanes[(batch & 1) as usize];
-        if lane.early_sleepers.load(Ordering::SeqCst) > 0 {
+        if !lane.early_sleepers.is_zero() {
             lane.wake();
         }
     }

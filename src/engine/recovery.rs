@@ -53,7 +53,9 @@ pub(crate) fn read_fault(error: ReadError) -> OpenError {
         ReadError::Corrupt(corruption) => OpenError::Corrupt(corruption),
         ReadError::Io(fault) => OpenError::Io(fault),
         // Cursors say these; a walk over a segment has no stream and no start.
-        ReadError::Gone { .. } | ReadError::Truncated { .. } => OpenError::MissingSegment { ordinal: 0 },
+        ReadError::Gone { .. } | ReadError::Truncated { .. } | ReadError::Poisoned(_) => {
+            OpenError::MissingSegment { ordinal: 0 }
+        }
     }
 }
 

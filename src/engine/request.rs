@@ -3,29 +3,21 @@
 //! Owns the limits that an append must keep and the encoding of its body. Knows no version, no position and no state of
 //! the log: those are the sequencer's.
 
+use crate::engine::parties::{Contradiction, Parties};
 use crate::error::AppendError;
 use crate::event::NewEvent;
 use crate::format::bytes::crc32;
 use crate::format::record;
 use crate::format::section::{Control, IdBlock, SectionKind};
-use crate::format::{EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX, SECTIONS_MAX};
-use crate::types::ExpectedVersion;
-use hashbrown::HashTable;
-use xxhash_rust::xxh3::xxh3_64;
-
-/// A stream that the append writes to or checks, named once however often it occurs.
-#[derive(Debug)]
-pub(crate) struct Party {
-    pub(crate) id: Box<str>,
-    pub(crate) expected: ExpectedVersion,
-    /// Whether the append writes to it; if not, it is only checked.
-    pub(crate) written: bool,
-}
+use crate::format::{ATTRIBUTES_BYTES_MAX, EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX, SECTIONS_MAX};
+use crate::options::Options;
+use crate::types::{ExpectedVersion, KeptCondition};
+use uuid::Uuid;
 
 /// One section of the frame to be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Draft {
-    /// Index into the parties.
+    /// Index into the streams, or for kinds `Keep` and `Unkeep` into the kept values.
     pub(crate) party: u32,
     pub(crate) kind: SectionKind,
     pub(crate) events: u32,
@@ -33,24 +25,40 @@ pub(crate) struct Draft {
     pub(crate) at: u32,
     pub(crate) len: u32,
     pub(crate) id_checksum: u32,
+    /// The first version to keep, for `TruncateBefore`.
+    pub(crate) number: u64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Request {
-    pub(crate) parties: Vec<Party>,
+    pub(crate) streams: Parties<ExpectedVersion>,
+    pub(crate) kept: Parties<KeptCondition>,
     pub(crate) drafts: Vec<Draft>,
     pub(crate) body: Vec<u8>,
     pub(crate) body_checksum: u32,
     pub(crate) events: u32,
-    /// Parties by hash of the id; filled from the second one on.
-    by_id: HashTable<u32>,
+    /// The ids that the caller gave, in order.
+    pub(crate) ids: Vec<Uuid>,
+    /// Whether the first event has one: then it is the key by which a repeat is known.
+    pub(crate) has_key: bool,
     bytes_max: u64,
+    kept_bytes_max: u64,
+    /// The tenant that parts name from here on.
+    tenant: Option<Box<str>>,
     has_tombstone: bool,
 }
 
 impl Request {
-    pub(crate) fn new(bytes_max: u64) -> Request {
-        Request { bytes_max, ..Request::default() }
+    pub(crate) fn new(options: &Options) -> Request {
+        let (bytes_max, kept_bytes_max) = (options.append_bytes_max, options.kept_bytes_max);
+        Request { bytes_max, kept_bytes_max, ..Request::default() }
+    }
+
+    /// The parts that follow name this tenant.
+    pub(crate) fn name_tenant(&mut self, tenant: &str) -> Result<(), AppendError> {
+        check_len("tenant", tenant.len(), NAME_BYTES_MAX)?;
+        self.tenant = Some(tenant.into());
+        Ok(())
     }
 
     /// Adds events to a stream; without events, registers it.
@@ -60,11 +68,12 @@ impl Request {
         expected: ExpectedVersion,
         events: &[NewEvent<'_>],
     ) -> Result<(), AppendError> {
-        let party = self.living_party(stream, expected)?;
         if events.is_empty() {
-            return self.control(party, stream, &Control::Create { attributes: &[] });
+            return self.create(stream, expected, &[]);
         }
-        let block = IdBlock { id: stream, tenant: "" };
+        let party = self.living_party(stream, expected)?;
+        let tenant = self.tenant.as_deref().unwrap_or_default();
+        let block = IdBlock { id: stream, tenant };
         let mut len = block.encoded_len() as u64;
         for event in events {
             check_len("event type", event.event_type.len(), EVENT_TYPE_BYTES_MAX)?;
@@ -77,11 +86,25 @@ impl Request {
         self.body.reserve(len as usize);
         let at = self.body.len();
         let id_checksum = block.encode(&mut self.body);
+        self.has_key |= self.events == 0 && events[0].id.is_some();
         for event in events {
             record::encode(event, &mut self.body);
+            self.ids.extend(event.id);
         }
         self.events += events.len() as u32;
         self.draft(party, SectionKind::Events, events.len() as u32, at, id_checksum)
+    }
+
+    /// Registers a stream; its attributes are stored if it is new.
+    pub(crate) fn create(
+        &mut self,
+        stream: &str,
+        expected: ExpectedVersion,
+        attributes: &[u8],
+    ) -> Result<(), AppendError> {
+        check_bytes("attributes", attributes.len() as u64, ATTRIBUTES_BYTES_MAX as u64)?;
+        let party = self.living_party(stream, expected)?;
+        self.control(party, stream, &Control::Create { attributes })
     }
 
     /// Demands something of a stream without writing to it.
@@ -96,10 +119,56 @@ impl Request {
         self.control(party, stream, &Control::Tombstone)
     }
 
+    /// Removes the events of a stream with versions below `first`.
+    pub(crate) fn truncate_before(
+        &mut self,
+        stream: &str,
+        first: u64,
+        expected: ExpectedVersion,
+    ) -> Result<(), AppendError> {
+        check_bytes("version", first, crate::types::NUMBER_MAX)?;
+        let party = self.living_party(stream, expected)?;
+        self.control(party, stream, &Control::TruncateBefore)?;
+        if let Some(draft) = self.drafts.last_mut() {
+            draft.number = first.max(1);
+        }
+        Ok(())
+    }
+
+    /// Sets a kept value, or deletes it.
+    pub(crate) fn keep(
+        &mut self,
+        name: &str,
+        condition: KeptCondition,
+        value: Option<&[u8]>,
+    ) -> Result<(), AppendError> {
+        let party = self.kept_party(name, condition, true)?;
+        match value {
+            Some(value) => {
+                check_bytes("kept value", value.len() as u64, self.kept_bytes_max)?;
+                self.body.reserve(value.len() + name.len() + 32);
+                self.control(party, name, &Control::Keep { value })
+            }
+            None => self.control(party, name, &Control::Unkeep),
+        }
+    }
+
+    /// Demands something of a kept value without writing to it.
+    pub(crate) fn require_kept(&mut self, name: &str, condition: KeptCondition) -> Result<(), AppendError> {
+        self.kept_party(name, condition, false).map(|_| ())
+    }
+
     /// Ends the encoding: after this, the body is fixed.
     pub(crate) fn seal(&mut self) -> Result<(), AppendError> {
-        if self.parties.is_empty() {
+        if self.streams.is_empty() && self.kept.is_empty() {
             return Err(AppendError::EmptyBatch);
+        }
+        if self.ids.len() > 1 {
+            let mut sorted = self.ids.clone();
+            sorted.sort_unstable();
+            if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(AppendError::IdReused { id: pair[0] });
+            }
         }
         self.body_checksum = crc32(&self.body);
         Ok(())
@@ -120,9 +189,13 @@ impl Request {
         Ok(party)
     }
 
-    fn control(&mut self, party: u32, stream: &str, control: &Control<'_>) -> Result<(), AppendError> {
+    fn control(&mut self, party: u32, id: &str, control: &Control<'_>) -> Result<(), AppendError> {
         let at = self.body.len();
-        let id_checksum = IdBlock { id: stream, tenant: "" }.encode(&mut self.body);
+        let tenant = match control.kind() {
+            SectionKind::Keep | SectionKind::Unkeep => "",
+            _ => self.tenant.as_deref().unwrap_or_default(),
+        };
+        let id_checksum = IdBlock { id, tenant }.encode(&mut self.body);
         control.encode(&mut self.body);
         check_bytes("append", self.body.len() as u64, self.bytes_max)?;
         self.draft(party, control.kind(), 0, at, id_checksum)
@@ -138,41 +211,35 @@ impl Request {
     ) -> Result<(), AppendError> {
         check_bytes("sections", self.drafts.len() as u64 + 1, u64::from(SECTIONS_MAX))?;
         let len = (self.body.len() - at) as u32;
-        self.drafts.push(Draft { party, kind, events, at: at as u32, len, id_checksum });
+        self.drafts.push(Draft { party, kind, events, at: at as u32, len, id_checksum, number: 0 });
         Ok(())
     }
 
-    /// The party with this id; a new one if there is none. Its condition must be the same each time it is named.
     fn party(&mut self, id: &str, expected: ExpectedVersion, written: bool) -> Result<u32, AppendError> {
         check_len("stream id", id.len(), NAME_BYTES_MAX)?;
-        let known = match self.parties.len() {
-            0 => None,
-            1 => (&*self.parties[0].id == id).then_some(0),
-            _ => {
-                let hash = xxh3_64(id.as_bytes());
-                self.by_id.find(hash, |i| &*self.parties[*i as usize].id == id).copied()
+        check_bytes("sections", self.streams.len() as u64, u64::from(SECTIONS_MAX))?;
+        self.streams.add(id, expected, self.tenant.as_deref(), written).map_err(|contradiction| {
+            let stream = id.to_owned();
+            match contradiction {
+                Contradiction::Condition => AppendError::ContradictoryConditions { stream },
+                Contradiction::Tenant => {
+                    AppendError::ForeignTenant { stream, named: self.tenant.as_deref().unwrap_or("").into() }
+                }
             }
-        };
-        if let Some(known) = known {
-            let party = &mut self.parties[known as usize];
-            if party.expected != expected {
-                return Err(AppendError::ContradictoryConditions { stream: id.to_owned() });
-            }
-            party.written |= written;
-            return Ok(known);
-        }
-        check_bytes("sections", self.parties.len() as u64 + 1, u64::from(SECTIONS_MAX))?;
-        self.parties.push(Party { id: id.into(), expected, written });
-        // A lone party needs no table; with the second one, both go in.
-        let from = if self.parties.len() == 2 { 0 } else { self.parties.len() - 1 };
-        if self.parties.len() > 1 {
-            for i in from..self.parties.len() {
-                let parties = &self.parties;
-                let hash = |i: &u32| xxh3_64(parties[*i as usize].id.as_bytes());
-                self.by_id.insert_unique(hash(&(i as u32)), i as u32, hash);
-            }
-        }
-        Ok(self.parties.len() as u32 - 1)
+        })
+    }
+
+    fn kept_party(
+        &mut self,
+        name: &str,
+        condition: KeptCondition,
+        written: bool,
+    ) -> Result<u32, AppendError> {
+        check_len("kept name", name.len(), NAME_BYTES_MAX)?;
+        check_bytes("sections", self.kept.len() as u64, u64::from(SECTIONS_MAX))?;
+        self.kept
+            .add(name, condition, None, written)
+            .map_err(|_| AppendError::ContradictoryConditions { stream: name.to_owned() })
     }
 }
 
@@ -196,13 +263,17 @@ mod tests {
         NewEvent::new("T", b"payload")
     }
 
+    fn request(append_bytes_max: u64) -> Request {
+        Request::new(&Options::new().append_bytes_max(append_bytes_max))
+    }
+
     #[test]
     fn a_stream_is_one_party_however_often_it_is_named() {
-        let mut request = Request::new(1 << 20);
+        let mut request = request(1 << 20);
         for id in ["a", "b", "a", "c", "b", "a"] {
             request.append(id, ExpectedVersion::Exact(3), &[event()]).unwrap();
         }
-        assert_eq!(request.parties.iter().map(|p| &*p.id).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(request.streams.iter().map(|p| &*p.id).collect::<Vec<_>>(), ["a", "b", "c"]);
         assert_eq!(request.drafts.iter().map(|d| d.party).collect::<Vec<_>>(), [0, 1, 0, 2, 1, 0]);
         let wrong = request.require("b", ExpectedVersion::Any);
         assert_eq!(wrong, Err(AppendError::ContradictoryConditions { stream: "b".into() }));
@@ -210,7 +281,7 @@ mod tests {
 
     #[test]
     fn limits_are_checked_before_anything_is_encoded() {
-        let mut request = Request::new(64 << 10);
+        let mut request = request(64 << 10);
         let long = "x".repeat(NAME_BYTES_MAX + 1);
         let any = ExpectedVersion::Any;
         assert!(matches!(request.append("", any, &[event()]), Err(AppendError::Empty { what: "stream id" })));
@@ -232,7 +303,28 @@ mod tests {
             request.append("s", any, &[heavy]),
             Err(AppendError::TooLarge { what: "append", .. })
         ));
+        assert!(matches!(
+            request.create("s", any, &[0; 257]),
+            Err(AppendError::TooLarge { what: "attributes", .. })
+        ));
         assert!(request.body.is_empty() && request.drafts.is_empty());
-        assert_eq!(Request::new(1).seal(), Err(AppendError::EmptyBatch));
+        assert_eq!(Request::new(&Options::new()).seal(), Err(AppendError::EmptyBatch));
+    }
+
+    #[test]
+    fn an_id_stands_once_in_an_append_and_the_first_one_is_its_key() {
+        let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        let any = ExpectedVersion::Any;
+        let [one, two] = ids.map(|id| event().with_id(id));
+        let mut keyed = request(1 << 20);
+        keyed.append("a", any, &[one, event()]).unwrap();
+        keyed.append("b", any, &[two]).unwrap();
+        assert_eq!((keyed.seal(), keyed.has_key, &keyed.ids[..]), (Ok(()), true, &ids[..]));
+        keyed.append("b", any, &[one]).unwrap();
+        assert_eq!(keyed.seal(), Err(AppendError::IdReused { id: ids[0] }));
+        let mut keyless = request(1 << 20);
+        keyless.append("a", any, &[event(), one]).unwrap();
+        keyless.append("b", any, &[two]).unwrap();
+        assert!(!keyless.has_key);
     }
 }

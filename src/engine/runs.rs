@@ -25,11 +25,17 @@ pub(crate) struct RunSource {
     used: usize,
     /// Which run of the stream to copy next; backward, the one behind it.
     runs_at: usize,
+    /// Whether what is wanted is a range of positions, not of versions.
+    by_position: bool,
 }
 
 impl RunSource {
     pub(crate) fn new(number: u32, id: Arc<str>, runs_at: usize) -> RunSource {
-        RunSource { number, id, runs: Vec::new(), used: 0, runs_at }
+        RunSource { number, id, runs: Vec::new(), used: 0, runs_at, by_position: false }
+    }
+
+    pub(crate) fn by_position(number: u32, id: Arc<str>, runs_at: usize) -> RunSource {
+        RunSource { by_position: true, ..RunSource::new(number, id, runs_at) }
     }
 
     /// The next run of the stream, opened.
@@ -40,8 +46,8 @@ impl RunSource {
         }
     }
 
-    fn next_run(&mut self, extent: &Extent) -> Option<Run> {
-        let RunSource { number, runs, used, runs_at, .. } = self;
+    pub(crate) fn next_run(&mut self, extent: &Extent) -> Option<Run> {
+        let RunSource { number, runs, used, runs_at, by_position, .. } = self;
         if *used == runs.len() {
             let view = extent.shared.view.read();
             let all = &view.index.streams.get(*number).runs;
@@ -73,17 +79,18 @@ impl RunSource {
                 segment.prefetch(section_at + at);
             }
         }
-        let beyond = if extent.backward {
-            run.last_version() < extent.wanted.start
+        let (first, last) = if *by_position {
+            (run.first_position, run.last_position())
         } else {
-            run.first_version >= extent.wanted.end
+            (run.first_version, run.last_version())
         };
+        let beyond = if extent.backward { last < extent.wanted.start } else { first >= extent.wanted.end };
         (!beyond).then_some(run)
     }
 
     /// A run that the index names: the section entry and the stream id must say the same, so that no wrong index can ever
     /// serve an event of another stream.
-    fn open(&self, run: &Run, extent: &Extent) -> Result<Found, ReadError> {
+    pub(crate) fn open(&self, run: &Run, extent: &Extent) -> Result<Found, ReadError> {
         let missing = || corrupt_at(run, Fault::Zeros { what: "the segment of a run" });
         let segment = segment_at(&extent.segments, u64::from(run.segment)).ok_or_else(missing)?;
         let entry_at = run.frame_offset + (FRAME_HEADER_BYTES + run.section as usize * ENTRY_BYTES) as u64;

@@ -3,9 +3,13 @@
 //! Owns the order of the log from the moment of acceptance. Never touches a file and never waits: what cannot be done now
 //! is queued, in order, and done when the batch before is taken or space is found.
 
-use crate::engine::answer::{Assigned, AssignedRun, Runs, Sequenced, Wait};
+use crate::engine::answer::{Assigned, AssignedRun, Repeat, Runs, Sequenced, Wait};
 use crate::engine::batch::Batch;
-use crate::engine::head::Head;
+use crate::engine::conditions::Heads;
+use crate::engine::head::{Head, KeptHead};
+use crate::engine::lazies::Lazies;
+use crate::engine::parties::Party;
+use crate::engine::recent::{RecentIds, Seen};
 use crate::engine::request::Request;
 use crate::engine::slot::Slot;
 use crate::engine::tail::Tail;
@@ -15,7 +19,8 @@ use crate::format::frame::FRAME_HEADER_BYTES;
 use crate::format::section::ENTRY_BYTES;
 use crate::format::segment::{Link, SegmentHeader};
 use crate::format::{FIRST_FRAME, PAGE_BYTES};
-use crate::types::NUMBER_MAX;
+use crate::index::tenants::NO_TENANT;
+use crate::types::ExpectedVersion;
 use foldhash::fast::FixedState;
 use parking_lot::RwLock;
 use std::collections::{HashMap, VecDeque};
@@ -60,6 +65,8 @@ pub(crate) struct Sequencer {
     pub(crate) disk_full: Option<IoFault>,
     /// When the last batch with appends became durable, if no witness follows it yet.
     pub(crate) unwitnessed_since: Option<Instant>,
+    /// Since when values that were set lazily wait to be written.
+    pub(crate) lazy_since: Option<Instant>,
     /// The last frame says that the log was closed, and nothing came since.
     pub(crate) says_closed: bool,
     /// Bytes of all frames since open.
@@ -74,7 +81,14 @@ pub(crate) struct Sequencer {
     pub(crate) batch_bytes: u64,
     /// Memory to use again.
     pub(crate) spare_batch: Option<Batch>,
-    heads: Vec<(Option<u32>, Head)>,
+    /// Kept values with a state that is not visible yet, by name.
+    pub(crate) unsettled_kept: HashMap<Box<str>, KeptHead, FixedState>,
+    /// The last revision that was given.
+    pub(crate) last_revision: u64,
+    /// The ids that callers gave to events near the end.
+    pub(crate) recent: RecentIds,
+    pub(crate) lazies: Arc<Lazies>,
+    heads: Heads,
     pub(crate) table: Vec<u8>,
 }
 
@@ -101,6 +115,7 @@ impl Sequencer {
             needs_space: None,
             disk_full: None,
             unwitnessed_since: None,
+            lazy_since: None,
             says_closed: false,
             appended_bytes: 0,
             writer_sleeps: false,
@@ -109,7 +124,11 @@ impl Sequencer {
             unsettled: HashMap::default(),
             batch_bytes,
             spare_batch: None,
-            heads: Vec::new(),
+            unsettled_kept: HashMap::default(),
+            last_revision: 0,
+            recent: RecentIds::default(),
+            lazies: Arc::default(),
+            heads: Heads::default(),
             table: Vec::new(),
         }
     }
@@ -123,6 +142,11 @@ impl Sequencer {
     pub(crate) fn has_work(&self) -> bool {
         self.poisoned.is_none()
             && (!self.open.is_empty() || (!self.queue.is_empty() && self.needs_space.is_none()))
+    }
+
+    /// Whether appends wait for room.
+    pub(crate) fn has_queue(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// Whether an append alone in the open batch may be committed by its own caller.
@@ -214,8 +238,22 @@ impl Sequencer {
         }
     }
 
-    /// The heart: conditions, room, numbers, bytes. Either all of the append is in the open batch afterwards, or nothing.
+    /// The heart: ids, conditions, room, numbers, bytes. Either all of the append is in the open batch afterwards, or nothing.
     fn sequence(&mut self, request: &Request, now: u64, view: &RwLock<View>) -> Result<Sequenced, Wait> {
+        if !request.kept.is_empty() {
+            // What was set lazily was set before this: it gets its revision first, and is what conditions see.
+            self.stamp_lazies(now, view)?;
+        }
+        self.sequence_alone(request, now, view)
+    }
+
+    /// The same, whatever is set lazily.
+    pub(crate) fn sequence_alone(
+        &mut self,
+        request: &Request,
+        now: u64,
+        view: &RwLock<View>,
+    ) -> Result<Sequenced, Wait> {
         let mut heads = std::mem::take(&mut self.heads);
         heads.clear();
         let verdict = self.sequence_with(&mut heads, request, now, view);
@@ -225,89 +263,84 @@ impl Sequencer {
 
     fn sequence_with(
         &mut self,
-        heads: &mut Vec<(Option<u32>, Head)>,
+        heads: &mut Heads,
         request: &Request,
         now: u64,
         view: &RwLock<View>,
     ) -> Result<Sequenced, Wait> {
-        // 1. Conditions, against all that was sequenced before.
+        let answer = |result, batch| Sequenced { result, batch, written: false, repeats: None };
+        // 1. Was it appended before? Asked first: a repeat must not meet the versions that its original left behind.
+        if !request.ids.is_empty() {
+            match self.recent.look_up(&request.ids, request.has_key, self.tail.chain.next_position - 1) {
+                Seen::New => {}
+                Seen::Key { place, batch } => {
+                    let repeats = Some(Arc::new(Repeat::new(request, place)));
+                    return Ok(Sequenced { repeats, ..answer(Err(AppendError::EmptyBatch), batch) });
+                }
+                Seen::Other { id, batch } => return Ok(answer(Err(AppendError::IdReused { id }), batch)),
+            }
+        }
+        // 2. Conditions, against all that was sequenced before.
         let rests_on = match self.check(heads, request, view) {
             Ok(batch) => batch,
-            Err((error, batch)) => return Ok(Sequenced { result: Err(error), batch, written: false }),
+            Err((error, batch)) => return Ok(answer(Err(error), batch)),
         };
-        // 2. Is there anything to write?
-        let registered = |party: u32| heads.get(party as usize).is_some_and(|(_, head)| head.registered);
-        if request.only_registers() && request.drafts.iter().all(|draft| registered(draft.party)) {
+        // 3. Is there anything to write?
+        let settled = |party: u32| {
+            let binds = request.streams[party as usize].tenant.is_some();
+            let (_, head) = heads.streams[party as usize];
+            head.registered && (head.tenant != NO_TENANT || !binds)
+        };
+        if request.only_registers() && request.drafts.iter().all(|draft| settled(draft.party)) {
             let position = self.tail.chain.next_position;
-            let run = |party: u32| unchanged(party, heads[party as usize].1.version, position);
+            let run = |party: u32| unchanged(party, heads.streams[party as usize].1.version, position);
             let runs = request.drafts.iter().map(|draft| run(draft.party)).collect();
             let assigned = Assigned {
                 first_position: position,
                 events: 0,
                 time: self.tail.chain.time,
                 runs: one_or_many(runs),
+                kept: Vec::new(),
+                repeated: false,
             };
-            return Ok(Sequenced { result: Ok(assigned), batch: rests_on, written: false });
+            return Ok(answer(Ok(assigned), rests_on));
         }
-        let events = u64::from(request.events);
-        let bound = |what, last: u64| match last.checked_add(events) {
-            Some(last) if last <= NUMBER_MAX => Ok(()),
-            last => Err(AppendError::TooLarge { what, len: last.unwrap_or(u64::MAX), max: NUMBER_MAX }),
-        };
-        let mut bounds = heads.iter().map(|(_, head)| bound("version", head.version));
-        if let Err(error) =
-            bound("position", self.tail.chain.next_position).and_then(|()| bounds.try_for_each(|b| b))
-        {
+        if let Err(error) = self.check_numbers(heads, request) {
             return Ok(Sequenced::refused(error));
         }
-        // 3. Room. Nothing was changed up to here.
+        // 4. Room. Nothing was changed up to here.
         let table_len = request.drafts.len() * ENTRY_BYTES;
         self.make_room((FRAME_HEADER_BYTES + table_len + request.body.len()) as u64)?;
-        // 4. Streams that nobody knows yet get their numbers.
-        if heads.iter().zip(&request.parties).any(|((number, _), party)| number.is_none() && party.written) {
+        // 5. Streams and tenants that nobody knows yet get their numbers.
+        let needs_number = |((number, head), party): (&(Option<u32>, Head), &Party<ExpectedVersion>)| {
+            party.written && (number.is_none() || head.tenant == NO_TENANT && party.tenant.is_some())
+        };
+        if heads.streams.iter().zip(&*request.streams).any(needs_number) {
             let mut view = view.write();
-            for ((number, _), party) in heads.iter_mut().zip(&request.parties) {
+            let streams = &mut view.index.streams;
+            for ((number, head), party) in heads.streams.iter_mut().zip(&*request.streams) {
                 if party.written {
-                    *number = Some(view.index.streams.intern(&party.id));
+                    *number = Some(number.unwrap_or_else(|| streams.intern(&party.id)));
+                    if let (NO_TENANT, Some(tenant)) = (head.tenant, &party.tenant) {
+                        head.tenant = streams.tenants.intern(tenant);
+                    }
                 }
             }
         }
-        // 5. Versions, the frame, and what the index will learn.
+        // 6. Versions, the frame, and what the index will learn.
         let assigned = self.stamp_append(heads, request, now);
-        for ((number, head), party) in heads.iter().zip(&request.parties) {
+        for ((number, head), party) in heads.streams.iter().zip(&*request.streams) {
             if let (Some(number), true) = (number, party.written) {
                 self.unsettled.insert(*number, Head { batch: self.open.number, ..*head });
             }
         }
-        Ok(Sequenced { result: Ok(assigned), batch: self.open.number, written: true })
-    }
-
-    /// Finds each party's head and compares it with the condition. Says which batch the answer rests on.
-    fn check(
-        &self,
-        heads: &mut Vec<(Option<u32>, Head)>,
-        request: &Request,
-        view: &RwLock<View>,
-    ) -> Result<u64, (AppendError, u64)> {
-        let view = view.read();
-        let mut rests_on = 0;
-        for party in &request.parties {
-            let number = view.index.streams.find(&party.id);
-            let head = number.map_or_else(Head::default, |number| {
-                let settled = || Head::visible(view.index.streams.get(number));
-                self.unsettled.get(&number).copied().unwrap_or_else(settled)
-            });
-            rests_on = rests_on.max(head.batch);
-            if head.tombstoned {
-                return Err((AppendError::Gone { stream: party.id.to_string() }, head.batch));
+        for (head, party) in heads.kept.iter().zip(&*request.kept) {
+            if party.written {
+                let head = KeptHead { batch: self.open.number, ..*head };
+                self.unsettled_kept.insert(party.id.clone(), head);
             }
-            if !head.meets(party.expected) {
-                let (stream, expected, actual) = (party.id.to_string(), party.expected, head.version);
-                return Err((AppendError::Conflict { stream, expected, actual }, head.batch));
-            }
-            heads.push((number, head));
         }
-        Ok(rests_on)
+        Ok(Sequenced { result: Ok(assigned), batch: self.open.number, written: true, repeats: None })
     }
 
     /// Sees to it that a frame of `bytes` fits the open batch, rolling onto the ready segment if that is what it takes.
@@ -361,7 +394,13 @@ impl Sequencer {
 }
 
 fn unchanged(party: u32, version: u64, next_position: u64) -> AssignedRun {
-    AssignedRun { party, first_version: version + 1, last_version: version, first_position: next_position }
+    AssignedRun {
+        party,
+        first_version: version + 1,
+        last_version: version,
+        first_position: next_position,
+        created: false,
+    }
 }
 
 fn one_or_many(mut runs: Vec<AssignedRun>) -> Runs {

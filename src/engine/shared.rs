@@ -1,12 +1,15 @@
 //! What all handles, handles to appends and threads of one open log share.
 //!
-//! Owns the locks and their order: sequencer, then view; the committer's `live`, the `spare` and the `chores` are taken
+//! Owns the locks and their order: sequencer, then the lazily set values, then view; watchers, then view; the committer's `live`, the `spare` and the `chores` are taken
 //! with neither held, or under none but the role of driving. User code (a waker) is never called under any of them.
 
+use crate::engine::lazies::Lazies;
 use crate::engine::progress::Progress;
 use crate::engine::sequencer::Sequencer;
+use crate::engine::single::IdTables;
 use crate::engine::spare::Spare;
 use crate::engine::view::View;
+use crate::engine::watchers::{Over, Watchers};
 use crate::error::{CloseError, PoisonCause};
 use crate::format::checkpoint::Checkpoint;
 use crate::options::Options;
@@ -14,6 +17,7 @@ use crate::segment::reader::Segment;
 use crate::storage::{Lock, Storage};
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,6 +30,14 @@ pub(crate) struct Shared {
     pub(crate) seq: Mutex<Sequencer>,
     pub(crate) view: RwLock<View>,
     pub(crate) progress: Progress,
+    /// Those who wait for events to come.
+    pub(crate) watchers: Watchers,
+    /// Kept values that the index does not show yet.
+    pub(crate) lazies: Arc<Lazies>,
+    /// Where ids of the callers' own stand; filled as far as somebody asked.
+    pub(crate) id_tables: Mutex<IdTables>,
+    /// Names that somebody has claimed.
+    pub(crate) claims: Mutex<HashSet<Box<str>>>,
     /// The segment being written. Only who drives takes it.
     pub(crate) live: Mutex<Arc<Segment>>,
     /// The next segment. Locked while it is being zeroed; taken out of here when it goes live.
@@ -65,7 +77,9 @@ impl Shared {
         if seq.poisoned.is_some() {
             return;
         }
-        seq.poisoned = Some((batch, cause));
+        seq.poisoned = Some((batch, cause.clone()));
+        self.lazies.end();
+        seq.to_wake.extend(self.watchers.end(Over::Poisoned(cause)));
         if let Some(error) = seq.refusal() {
             seq.refuse_queue(&error);
         }

@@ -3,23 +3,22 @@
 //! Owns the moment in which an append gets its versions, its positions and its bytes, all under the sequencer's lock. That there
 //! is room, and that it may, was decided before.
 
-use crate::engine::answer::{Assigned, AssignedRun, Runs};
+use crate::engine::answer::{Assigned, AssignedKept, AssignedRun, Runs};
 use crate::engine::batch::Batch;
-use crate::engine::head::Head;
-use crate::engine::request::Request;
+use crate::engine::conditions::Heads;
+use crate::engine::recent::Remembered;
+use crate::engine::request::{Draft, Request};
 use crate::engine::sequencer::Sequencer;
 use crate::format::PAGE_BYTES;
 use crate::format::frame::{Chain, FRAME_HEADER_BYTES, FrameHeader, FrameKind};
-use crate::format::section::{ENTRY_BYTES, SectionEntry, SectionKind};
+use crate::format::section::{Control, ENTRY_BYTES, IdBlock, SectionEntry, SectionKind};
+use crate::index::kept::{KeptChange, KeptPlace};
 use crate::index::streams::{Change, Run, StreamChange};
+use crate::index::tenants::NO_TENANT;
+use crate::types::Location;
 
 impl Sequencer {
-    pub(crate) fn stamp_append(
-        &mut self,
-        heads: &mut [(Option<u32>, Head)],
-        request: &Request,
-        now: u64,
-    ) -> Assigned {
+    pub(crate) fn stamp_append(&mut self, heads: &mut Heads, request: &Request, now: u64) -> Assigned {
         let time = now.max(self.tail.chain.time);
         let first_position = self.tail.chain.next_position;
         let mut table = std::mem::take(&mut self.table);
@@ -29,64 +28,124 @@ impl Sequencer {
         let mut position = first_position;
         let mut runs = Vec::new();
         let mut single = None;
+        let mut kept = Vec::new();
         for (i, draft) in request.drafts.iter().enumerate() {
-            let (number, head) = &mut heads[draft.party as usize];
-            let first_version = head.version + 1;
-            head.version += u64::from(draft.events);
-            head.registered = true;
-            let (entry_number, change) = match draft.kind {
-                SectionKind::Events => {
-                    let run = Run {
-                        first_version,
-                        first_position: position,
-                        time,
-                        frame_offset,
-                        segment: self.open.segment as u32,
-                        section: i as u32,
-                        section_at: (body_at + draft.at as usize) as u32,
-                        section_len: draft.len,
-                        count: draft.events,
-                    };
-                    (first_version, Change::Events(run))
+            let section = Run {
+                first_version: 0,
+                first_position: position,
+                time,
+                frame_offset,
+                segment: self.open.segment as u32,
+                section: i as u32,
+                section_at: (body_at + draft.at as usize) as u32,
+                section_len: draft.len,
+                count: draft.events,
+            };
+            let number = if matches!(draft.kind, SectionKind::Keep | SectionKind::Unkeep) {
+                let assigned = self.stamp_kept(heads, request, draft, &section);
+                kept.push(assigned);
+                assigned.revision
+            } else {
+                let (number, run) = self.stamp_stream(heads, request, draft, section);
+                if request.drafts.len() == 1 {
+                    single = Some(run);
+                } else {
+                    runs.push(run);
                 }
-                SectionKind::Tombstone => {
-                    head.tombstoned = true;
-                    (head.version, Change::Tombstone)
-                }
-                _ => (0, Change::Create { attributes: Box::default() }),
+                number
             };
             SectionEntry {
-                number: entry_number,
+                number,
                 events: draft.events,
                 len: draft.len,
                 id_checksum: draft.id_checksum,
                 kind: draft.kind,
             }
             .encode(&mut table);
-            let run = AssignedRun {
-                party: draft.party,
-                first_version,
-                last_version: head.version,
-                first_position: position,
-            };
-            if request.drafts.len() == 1 {
-                single = Some(run);
-            } else {
-                runs.push(run);
-            }
-            let number = number.unwrap_or_default();
-            self.open.changes.push(StreamChange { number, tenant: None, time, change });
             position += u64::from(draft.events);
         }
         self.stamp(FrameKind::Append, time, request.events, &table, &request.body, request.body_checksum);
         self.open.has_appends = true;
         self.table = table;
-        Assigned {
-            first_position,
-            events: request.events,
-            time,
-            runs: single.map_or(Runs::Many(runs), Runs::One),
+        if !request.ids.is_empty() {
+            self.recent.note(Remembered {
+                first_position,
+                last_position: position - 1,
+                place: Location { segment: self.open.segment, offset: frame_offset },
+                batch: self.open.number,
+                keyed: request.has_key,
+                ids: request.ids.as_slice().into(),
+            });
         }
+        let runs = single.map_or(Runs::Many(runs), Runs::One);
+        Assigned { first_position, events: request.events, time, runs, kept, repeated: false }
+    }
+
+    /// One section about a stream: the number in its entry, and what the caller is told.
+    fn stamp_stream(
+        &mut self,
+        heads: &mut Heads,
+        request: &Request,
+        draft: &Draft,
+        section: Run,
+    ) -> (u64, AssignedRun) {
+        let (number, head) = &mut heads.streams[draft.party as usize];
+        let first_version = head.version + 1;
+        let created = !head.registered;
+        head.version += u64::from(draft.events);
+        head.registered = true;
+        let (entry_number, change) = match draft.kind {
+            SectionKind::Events => (first_version, Change::Events(Run { first_version, ..section })),
+            SectionKind::Tombstone => {
+                head.tombstoned = true;
+                (head.version, Change::Tombstone)
+            }
+            SectionKind::TruncateBefore => {
+                (draft.number, Change::TruncateBefore { first_kept: draft.number })
+            }
+            _ => {
+                let bytes = request.body.get(draft.at as usize..).unwrap_or_default();
+                let bytes = bytes.get(..draft.len as usize).unwrap_or_default();
+                let attributes = match Control::decode(draft.kind, &bytes[IdBlock::skip(bytes)..]) {
+                    Ok(Control::Create { attributes }) => attributes.into(),
+                    _ => Box::default(),
+                };
+                (0, Change::Create { attributes })
+            }
+        };
+        // The tenant is told with every section, as on disk; the index takes the first.
+        let tenant =
+            if request.streams[draft.party as usize].tenant.is_some() { head.tenant } else { NO_TENANT };
+        let (first_position, time) = (section.first_position, section.time);
+        self.open.changes.push(StreamChange { number: number.unwrap_or_default(), tenant, time, change });
+        let last_version = head.version;
+        let run = AssignedRun { party: draft.party, first_version, last_version, first_position, created };
+        (entry_number, run)
+    }
+
+    /// One section about a kept value.
+    fn stamp_kept(
+        &mut self,
+        heads: &mut Heads,
+        request: &Request,
+        draft: &Draft,
+        section: &Run,
+    ) -> AssignedKept {
+        self.last_revision += 1;
+        let revision = self.last_revision;
+        let place = KeptPlace {
+            revision,
+            offset: section.frame_offset + u64::from(section.section_at),
+            segment: section.segment,
+            len: draft.len,
+            id_checksum: draft.id_checksum,
+        };
+        let place = (draft.kind == SectionKind::Keep).then_some(place);
+        let head = &mut heads.kept[draft.party as usize];
+        let replaced = std::mem::replace(&mut head.revision, place.map(|place| place.revision));
+        let name = request.kept[draft.party as usize].id.clone();
+        self.open.kept_changes.push(KeptChange { name, revision, place });
+        AssignedKept { party: draft.party, revision, replaced }
     }
 
     /// Adds one frame to the open batch. There is room.
@@ -175,6 +234,11 @@ impl Sequencer {
         for change in batch.changes.drain(..) {
             if self.unsettled.get(&change.number).is_some_and(|head| head.batch <= number) {
                 self.unsettled.remove(&change.number);
+            }
+        }
+        for change in batch.kept_changes.drain(..) {
+            if self.unsettled_kept.get(&change.name).is_some_and(|head| head.batch <= number) {
+                self.unsettled_kept.remove(&change.name);
             }
         }
         // One huge append must not pin its memory for ever.

@@ -5,6 +5,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod checkpoint;
+pub(crate) mod consumer;
 pub(crate) mod frame;
 pub(crate) mod record;
 pub(crate) mod section;
@@ -26,7 +27,7 @@ pub const NAME_BYTES_MAX: usize = 2048;
 pub const EVENT_TYPE_BYTES_MAX: usize = 1024;
 
 /// Most bytes of attributes that a stream may carry.
-pub(crate) const ATTRIBUTES_BYTES_MAX: usize = 256;
+pub const ATTRIBUTES_BYTES_MAX: usize = 256;
 
 /// Longest body of one frame, in bytes.
 pub(crate) const BODY_BYTES_MAX: u64 = 1 << 30;

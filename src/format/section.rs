@@ -151,6 +151,12 @@ impl<'a> IdBlock<'a> {
         Ok(used)
     }
 
+    /// Length of the block at the start of a section that this process encoded.
+    pub(crate) fn skip(section: &[u8]) -> usize {
+        let at = |at| section.get(at..at + 2).map_or(0, |raw| usize::from(u16_at(raw, 0)));
+        padded(ID_BLOCK_HEAD + at(0) + at(2))
+    }
+
     /// Where the id stands in a section.
     pub(crate) fn id_range(id_len: usize) -> std::ops::Range<usize> {
         ID_BLOCK_HEAD..ID_BLOCK_HEAD + id_len

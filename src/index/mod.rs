@@ -1,24 +1,27 @@
 //! What the log says, arranged for questions: derived from the frames, transient, rebuilt by reading them again.
 //!
-//! Owns the streams, their runs and the marks of positions. Must never touch a file, take a lock, or be asked about
+//! Owns the streams, their runs, the kept values' places and the marks of positions. Must never touch a file, take a lock, or be asked about
 //! frames that are not durable: whoever applies a change has made it so before.
 
+pub(crate) mod kept;
 pub(crate) mod marks;
 pub(crate) mod streams;
+pub(crate) mod tenants;
 
 use crate::error::Fault;
 use crate::format::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
 use crate::format::section::{Control, ENTRY_BYTES, IdBlock, SectionKind, Sections};
+use kept::{KeptChange, KeptPlace, KeptValues};
 use marks::Marks;
 use streams::{Change, Run, StreamChange, Streams};
+use tenants::NO_TENANT;
 
 /// Everything that is derived from the visible part of the log.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     pub(crate) streams: Streams,
     pub(crate) marks: Marks,
-    /// The last revision given to a kept value.
-    pub(crate) last_revision: u64,
+    pub(crate) kept: KeptValues,
     /// What a `log-starts-at` record says: the first segment's ordinal and the first position.
     pub(crate) starts_at: Option<(u64, u64)>,
 }
@@ -50,6 +53,26 @@ impl Index {
                     section_len: entry.len,
                     count: entry.events,
                 })
+            } else if matches!(entry.kind, SectionKind::Keep | SectionKind::Unkeep | SectionKind::CarryKept) {
+                // The value is not looked at: it may be long superseded. Whoever gets it checks it.
+                if entry.kind == SectionKind::CarryKept {
+                    // Carried while it was overwritten: the newer value stands behind this record or before it.
+                    if self.kept.get(block.id).is_some_and(|place| place.revision > entry.number) {
+                        continue;
+                    }
+                } else {
+                    self.kept.check(entry.number, self.streams.starts_late)?;
+                }
+                let place = KeptPlace {
+                    revision: entry.number,
+                    offset: frame.offset + (body_at + at) as u64,
+                    segment: segment as u32,
+                    len: entry.len,
+                    id_checksum: entry.id_checksum,
+                };
+                let place = (entry.kind != SectionKind::Unkeep).then_some(place);
+                self.kept.apply(KeptChange { name: block.id.into(), revision: entry.number, place });
+                continue;
             } else {
                 match Control::decode(entry.kind, &bytes[used..])? {
                     Control::Create { attributes } => Change::Create { attributes: attributes.into() },
@@ -64,10 +87,7 @@ impl Index {
                         tombstoned: carried.tombstoned,
                         attributes: carried.attributes.into(),
                     },
-                    Control::Keep { .. } | Control::Unkeep | Control::CarryKept { .. } => {
-                        self.last_revision = self.last_revision.max(entry.number);
-                        continue;
-                    }
+                    Control::Keep { .. } | Control::Unkeep | Control::CarryKept { .. } => continue,
                     Control::LogStartsAt { ordinal, position } => {
                         self.starts_at = Some((ordinal, position));
                         continue;
@@ -75,7 +95,8 @@ impl Index {
                 }
             };
             let number = self.streams.intern(block.id);
-            let tenant = (!block.tenant.is_empty()).then(|| block.tenant.into());
+            let tenant =
+                if block.tenant.is_empty() { NO_TENANT } else { self.streams.tenants.intern(block.tenant) };
             self.streams.check(number, &change)?;
             self.streams.apply(StreamChange { number, tenant, time: frame.header.time, change });
             position += u64::from(entry.events);

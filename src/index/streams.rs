@@ -1,11 +1,12 @@
 //! The stream table: by hash, by id order, and each stream's runs.
 //!
-//! Owns what is known of each stream. A stream has a number, given when its id is first interned and good for the life of
+//! Owns what is known of each stream, and through its tenants who has which. A stream has a number, given when its id is first interned and good for the life of
 //! the handle; it shows up in listings and look-ups once it is registered. This table is the overlay of DESIGN's base and
 //! overlay: the interface takes ids, numbers and changes, so that a mapped base can come to stand under it.
 
 use crate::error::Fault;
 use crate::format::bytes::expect;
+use crate::index::tenants::{NO_TENANT, Tenants};
 use hashbrown::HashTable;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -31,6 +32,10 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn last_version(&self) -> u64 {
         self.first_version + u64::from(self.count) - 1
+    }
+
+    pub(crate) fn last_position(&self) -> u64 {
+        self.first_position + u64::from(self.count) - 1
     }
 }
 
@@ -59,7 +64,8 @@ pub(crate) enum Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StreamChange {
     pub(crate) number: u32,
-    pub(crate) tenant: Option<Box<str>>,
+    /// The tenant that the section names, or none.
+    pub(crate) tenant: u32,
     pub(crate) time: u64,
     pub(crate) change: Change,
 }
@@ -72,7 +78,8 @@ pub(crate) struct Stream {
     pub(crate) registered: bool,
     pub(crate) tombstoned: bool,
     pub(crate) first_kept: u64,
-    pub(crate) tenant: Option<Box<str>>,
+    /// The number of the tenant that it is bound to.
+    pub(crate) tenant: u32,
     pub(crate) attributes: Box<[u8]>,
     pub(crate) created: u64,
     pub(crate) last_append: u64,
@@ -86,6 +93,25 @@ impl Stream {
     pub(crate) fn run_at(&self, version: u64) -> usize {
         self.runs.partition_point(|run| run.last_version() < version)
     }
+
+    /// Index of the run that holds the first event at `position` or behind it.
+    pub(crate) fn run_at_position(&self, position: u64) -> usize {
+        self.runs.partition_point(|run| run.last_position() < position)
+    }
+
+    /// The version that the stream had before the event at `position`.
+    pub(crate) fn version_before(&self, position: u64) -> u64 {
+        match self.run_at_position(position).checked_sub(1) {
+            Some(before) => self.runs[before].last_version(),
+            None if self.runs.is_empty() => self.version,
+            None => self.runs[0].first_version - 1,
+        }
+    }
+
+    /// Position of the last event, 0 if there is none.
+    pub(crate) fn last_position(&self) -> u64 {
+        self.runs.last().map_or(0, Run::last_position)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +122,7 @@ pub(crate) struct Streams {
     /// Registered streams by id bytes.
     order: BTreeMap<Arc<str>, u32>,
     last_creation: u64,
+    pub(crate) tenants: Tenants,
     /// The log begins behind its first segment: a stream may first be met in its middle, its state carried later on.
     pub(crate) starts_late: bool,
 }
@@ -133,7 +160,7 @@ impl Streams {
             registered: false,
             tombstoned: false,
             first_kept: 1,
-            tenant: None,
+            tenant: NO_TENANT,
             attributes: Box::default(),
             created: 0,
             last_append: 0,
@@ -180,8 +207,9 @@ impl Streams {
             stream.creation_ordinal = self.last_creation;
             self.order.insert(stream.id.clone(), number);
         }
-        if stream.tenant.is_none() {
+        if stream.tenant == NO_TENANT && tenant != NO_TENANT {
             stream.tenant = tenant;
+            self.tenants.bind(tenant, stream.creation_ordinal, number);
         }
         match change {
             Change::Events(run) => {
@@ -210,7 +238,9 @@ impl Streams {
                 stream.first_kept = stream.first_kept.max(first_kept);
                 stream.created = created;
                 stream.last_append = stream.last_append.max(last_append);
+                self.tenants.unbind(stream.tenant, stream.creation_ordinal, number);
                 stream.creation_ordinal = creation_ordinal;
+                self.tenants.bind(stream.tenant, creation_ordinal, number);
                 stream.tombstoned |= tombstoned;
                 stream.attributes = attributes;
                 self.last_creation = self.last_creation.max(creation_ordinal);
@@ -229,6 +259,15 @@ impl Streams {
         prefix: &'a str,
         after: Option<&'a str>,
     ) -> impl Iterator<Item = &'a Stream> {
+        self.page_numbered(prefix, after).map(|(_, stream)| stream)
+    }
+
+    /// The same with the streams' numbers.
+    pub(crate) fn page_numbered<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> impl Iterator<Item = (u32, &'a Stream)> {
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
@@ -236,7 +275,7 @@ impl Streams {
         self.order
             .range::<str, _>((from, Bound::Unbounded))
             .take_while(move |(id, _)| id.starts_with(prefix))
-            .map(|(_, number)| self.get(*number))
+            .map(|(_, number)| (*number, self.get(*number)))
     }
 }
 
@@ -262,7 +301,7 @@ mod tests {
     fn apply(streams: &mut Streams, id: &str, change: Change) -> Result<(), Fault> {
         let number = streams.intern(id);
         streams.check(number, &change)?;
-        streams.apply(StreamChange { number, tenant: None, time: 5, change });
+        streams.apply(StreamChange { number, tenant: NO_TENANT, time: 5, change });
         Ok(())
     }
 

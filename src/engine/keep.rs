@@ -1,0 +1,281 @@
+//! Kept values: the calls.
+//!
+//! Owns setting, deleting, getting and listing them, and what acknowledging means: a consumer's place is a kept value with a
+//! reserved name.
+
+use crate::engine::log::EventLog;
+use crate::engine::pending::{self, KeptChanged, Names};
+use crate::engine::request::{Request, check_len};
+use crate::engine::shared::Shared;
+use crate::engine::view::{View, segment_at};
+use crate::error::{AppendError, Corruption, Fault, ReadError};
+use crate::format::NAME_BYTES_MAX;
+use crate::format::consumer::{CONSUMER_NAME_BYTES_MAX, RESERVED, decode_place, encode_place, place_name};
+use crate::format::section::{Control, IdBlock, SectionEntry, SectionKind};
+use crate::index::kept::KeptPlace;
+use crate::segment::reader::Segment;
+use crate::types::{Durability, KeptCondition, Location};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How many bytes may wait to be written lazily. More of them are written at once.
+const LAZY_BYTES_MAX: usize = 256 << 10;
+
+/// A kept value as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeptValue {
+    /// Its name.
+    pub name: String,
+    /// Its bytes: shared with the segment that holds them, valid for as long as they are held.
+    pub value: Bytes,
+    /// Which write of the log it is; to be handed to [`KeptCondition::Revision`]. `None` while a value that was set lazily
+    /// is not durable.
+    pub revision: Option<u64>,
+}
+
+impl EventLog {
+    /// Keeps a value under a name (1..=2048 bytes), replacing the one that is there. Blocks until that is durable.
+    ///
+    /// Kept values are for what is small and changes: positions, snapshots, settings. They are not events: they have no
+    /// position, and only the last value of a name can be got. A batch writes several, with events or without, at once:
+    /// see [`BatchBuilder::keep_if`](crate::BatchBuilder::keep_if).
+    ///
+    /// # Errors
+    /// See [`AppendError`]: [`AppendError::KeptConflict`] if the condition fails, [`AppendError::TooLarge`] above
+    /// [`Options::kept_bytes_max`](crate::Options::kept_bytes_max).
+    pub fn keep(
+        &self,
+        name: &str,
+        condition: KeptCondition,
+        value: impl AsRef<[u8]>,
+    ) -> Result<KeptChanged, AppendError> {
+        unreserved(name)?;
+        self.write_kept(name, condition, Some(value.as_ref()))
+    }
+
+    /// Deletes the value of a name, if there is one. Blocks until that is durable.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn unkeep(&self, name: &str, condition: KeptCondition) -> Result<KeptChanged, AppendError> {
+        unreserved(name)?;
+        self.write_kept(name, condition, None)
+    }
+
+    /// Keeps a value without waiting and without a sync of its own: [`EventLog::kept`] shows it at once, and it becomes
+    /// durable with the next commit, or within 50 ms (without background threads: with the next commit or at close). Of
+    /// several values that are set for one name meanwhile, only the last is written. A crash may lose it; then the value
+    /// before is there, whole.
+    ///
+    /// Takes a short lock and no more, unless more than 256 KiB of such values wait: then it is
+    /// [`EventLog::keep`].
+    ///
+    /// # Errors
+    /// As [`EventLog::keep`].
+    pub fn keep_lazily(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), AppendError> {
+        unreserved(name)?;
+        self.write_kept_lazily(name, value.as_ref())
+    }
+
+    /// The value of a name, or `None`. Takes no lock that an append holds while it waits.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn kept(&self, name: &str) -> Result<Option<KeptValue>, ReadError> {
+        let shared = self.shared();
+        let found = shared.lazies.with(|overlay| match overlay.get(name) {
+            Some(value) => Some(Found::Lazy(value.clone())),
+            None => shared.view.read().kept(name),
+        });
+        found.map(|found| found.read(name)).transpose()
+    }
+
+    /// Values whose names start with `prefix` and are greater than `after`, in byte order, at most `limit`. A page costs
+    /// the page. `after` need not exist.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn list_kept(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<KeptValue>, ReadError> {
+        let shared = self.shared();
+        let found: Vec<(String, Found)> = shared.lazies.with(|overlay| {
+            let view = shared.view.read();
+            let mut written = view.index.kept.page(prefix, after).peekable();
+            let mut lazy = overlay.page(prefix, after).peekable();
+            let next = || {
+                let lazy_next = lazy
+                    .peek()
+                    .is_some_and(|(name, _)| written.peek().is_none_or(|(other, _)| name <= other));
+                if lazy_next {
+                    let (name, value) = lazy.next()?;
+                    written.next_if(|(other, _)| *other == name);
+                    return Some((name.to_owned(), Found::Lazy(value.clone())));
+                }
+                let (name, place) = written.next()?;
+                Some((name.to_owned(), view.found(place)))
+            };
+            std::iter::from_fn(next).take(limit).collect()
+        });
+        found.into_iter().map(|(name, found)| found.read(&name)).collect()
+    }
+
+    /// How many names with values start with `prefix`. Costs a look at each.
+    pub fn count_kept(&self, prefix: &str) -> u64 {
+        let shared = self.shared();
+        shared.lazies.with(|overlay| {
+            let view = shared.view.read();
+            let kept = &view.index.kept;
+            let new = overlay.page(prefix, None).filter(|(name, _)| kept.get(name).is_none()).count();
+            (kept.page(prefix, None).count() + new) as u64
+        })
+    }
+
+    /// Notes that a consumer has dealt with every event up to `position`, without waiting: durable with the next commit or
+    /// within 50 ms, as [`EventLog::keep_lazily`]. A burst of acknowledgements is one small write. For one that is durable
+    /// together with what the events led to, see [`BatchBuilder::acknowledge`](crate::BatchBuilder::acknowledge).
+    ///
+    /// # Errors
+    /// [`AppendError::BeyondEnd`] if there is no event at `position` yet; else as [`EventLog::keep_lazily`].
+    pub fn acknowledge(&self, consumer: &str, position: u64) -> Result<(), AppendError> {
+        check_consumer(consumer)?;
+        check_position(position, self.last_position())?;
+        self.write_kept_lazily(&place_name(consumer), &encode_place(position))
+    }
+
+    /// Up to where a consumer has dealt with the log: 0 if it never acknowledged anything.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn acknowledged(&self, consumer: &str) -> Result<u64, ReadError> {
+        match self.kept(&place_name(consumer))? {
+            None => Ok(0),
+            Some(kept) => decode_place(&kept.value).map_err(|fault| {
+                let at = Location { segment: 0, offset: 0 };
+                ReadError::Corrupt(Corruption { at, fault })
+            }),
+        }
+    }
+
+    pub(crate) fn write_kept(
+        &self,
+        name: &str,
+        condition: KeptCondition,
+        value: Option<&[u8]>,
+    ) -> Result<KeptChanged, AppendError> {
+        let mut request = Request::new(&self.shared().options);
+        request.keep(name, condition, value)?;
+        request.seal()?;
+        let names = Names::of(&request);
+        let (assigned, level) = self.shared().append(request, Durability::Synced)?;
+        Ok(pending::outcome(self.shared(), &assigned, &names, level))
+    }
+
+    pub(crate) fn write_kept_lazily(&self, name: &str, value: &[u8]) -> Result<(), AppendError> {
+        check_len("kept name", name.len(), NAME_BYTES_MAX)?;
+        if value.len() as u64 <= self.shared().options.kept_bytes_max {
+            match self.shared().lazies.set(name, value, LAZY_BYTES_MAX) {
+                Ok(true) => {
+                    self.shared().expect_lazies();
+                    return Ok(());
+                }
+                Ok(false) => return Ok(()),
+                Err(()) => {}
+            }
+        }
+        self.write_kept(name, KeptCondition::Any, Some(value)).map(|_| ())
+    }
+}
+
+impl Shared {
+    /// Sees to it that what was set lazily is written in time.
+    fn expect_lazies(&self) {
+        let mut seq = self.seq.lock();
+        seq.lazy_since.get_or_insert_with(Instant::now);
+        self.writer_bell.notify_one();
+    }
+}
+
+/// A value that is there, before it is read.
+enum Found {
+    Lazy(Bytes),
+    Written { segment: Option<Arc<Segment>>, place: KeptPlace },
+}
+
+impl View {
+    fn kept(&self, name: &str) -> Option<Found> {
+        self.index.kept.get(name).map(|place| self.found(place))
+    }
+
+    fn found(&self, place: &KeptPlace) -> Found {
+        let segment = segment_at(&self.segments, u64::from(place.segment)).cloned();
+        Found::Written { segment, place: *place }
+    }
+}
+
+impl Found {
+    /// Reads the value and checks that it is whole, and of this name.
+    fn read(self, name: &str) -> Result<KeptValue, ReadError> {
+        let name = name.to_owned();
+        let (segment, place) = match self {
+            Found::Lazy(value) => return Ok(KeptValue { name, value, revision: None }),
+            Found::Written { segment, place } => (segment, place),
+        };
+        let at = Location { segment: u64::from(place.segment), offset: place.offset };
+        let fault = |fault| ReadError::Corrupt(Corruption { at, fault });
+        let segment = segment.ok_or_else(|| fault(Fault::Zeros { what: "the segment of a kept value" }))?;
+        let section = segment.shared(place.offset..place.offset + u64::from(place.len))?;
+        let entry = SectionEntry {
+            number: place.revision,
+            events: 0,
+            len: place.len,
+            id_checksum: place.id_checksum,
+            kind: SectionKind::Keep,
+        };
+        let (block, used) = IdBlock::decode(&section, &entry).map_err(fault)?;
+        if block.id != name {
+            let what = "whether the section is of this name";
+            return Err(fault(Fault::Field { what, expected: 1, found: 0 }));
+        }
+        match Control::decode(SectionKind::Keep, &section[used..]).map_err(fault)? {
+            Control::Keep { value } => {
+                let value = section.slice_ref(value);
+                Ok(KeptValue { name, value, revision: Some(place.revision) })
+            }
+            _ => Err(fault(Fault::Kind { what: "control record", found: 0 })),
+        }
+    }
+}
+
+/// Adds an acknowledgement to an append.
+pub(crate) fn acknowledge(
+    request: &mut Request,
+    consumer: &str,
+    position: u64,
+    end: u64,
+) -> Result<(), AppendError> {
+    check_consumer(consumer)?;
+    check_position(position, end)?;
+    request.keep(&place_name(consumer), KeptCondition::Any, Some(&encode_place(position)))
+}
+
+pub(crate) fn check_consumer(name: &str) -> Result<(), AppendError> {
+    check_len("consumer name", name.len(), CONSUMER_NAME_BYTES_MAX)
+}
+
+fn check_position(asked: u64, end: u64) -> Result<(), AppendError> {
+    if asked <= end { Ok(()) } else { Err(AppendError::BeyondEnd { what: "position", asked, end }) }
+}
+
+/// Names of the log's own are not for its users to write.
+pub(crate) fn unreserved(name: &str) -> Result<(), AppendError> {
+    if name.starts_with(RESERVED) {
+        return Err(AppendError::ReservedName { name: name.to_owned() });
+    }
+    Ok(())
+}

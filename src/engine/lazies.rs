@@ -1,0 +1,189 @@
+//! Values set lazily: seen at once, written with the next commit or within [`LAZY_WITHIN`], one per name.
+//!
+//! Owns them from the call until the batch that holds them is visible in the index, so that nobody sees an older value in
+//! between. What is here can be lost in a crash; it is never torn, because it is written as every other append is.
+
+use crate::engine::answer::Wait;
+use crate::engine::request::Request;
+use crate::engine::sequencer::Sequencer;
+use crate::engine::view::View;
+use crate::options::Options;
+use crate::types::KeptCondition;
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::time::{Duration, Instant};
+
+/// After how long a value that was set lazily is written at the latest.
+pub(crate) const LAZY_WITHIN: Duration = Duration::from_millis(40);
+
+/// How much one frame of lazily set values may hold.
+const FRAME_BYTES: usize = 32 << 10;
+
+#[derive(Debug, Default)]
+pub(crate) struct Lazies {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    values: BTreeMap<Box<str>, Lazy>,
+    /// How many of them are not in a batch, and how many bytes they have.
+    dirty: usize,
+    dirty_bytes: usize,
+    /// Nothing would write them any more.
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Lazy {
+    value: Bytes,
+    /// The batch that it is in; `None` while it waits for one.
+    batch: Option<u64>,
+}
+
+impl Lazies {
+    /// Sets a value. Says whether it is the first one that waits; refuses it if too many bytes do, or if the
+    /// log takes no more.
+    pub(crate) fn set(&self, name: &str, value: &[u8], bytes_max: usize) -> Result<bool, ()> {
+        let mut state = self.state.lock();
+        let size = name.len() + value.len();
+        let old = match state.values.get(name) {
+            Some(Lazy { value, batch: None }) => Some(name.len() + value.len()),
+            _ => None,
+        };
+        let bytes = state.dirty_bytes - old.unwrap_or(0) + size;
+        if state.ended || bytes > bytes_max {
+            return Err(());
+        }
+        let first = state.dirty == 0;
+        state.dirty += usize::from(old.is_none());
+        state.dirty_bytes = bytes;
+        state.values.insert(name.into(), Lazy { value: Bytes::copy_from_slice(value), batch: None });
+        Ok(first)
+    }
+
+    /// Refuses everything from now on.
+    pub(crate) fn end(&self) {
+        self.state.lock().ended = true;
+    }
+
+    #[cfg(test)]
+    fn is_dirty(&self) -> bool {
+        self.state.lock().dirty > 0
+    }
+
+    /// Shows the values to `look` while none of them can move into the index.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&Overlay<'_>) -> T) -> T {
+        look(&Overlay(&self.state.lock().values))
+    }
+
+    /// Forgets what the index shows.
+    pub(crate) fn settle(&self, batch: u64) {
+        let mut state = self.state.lock();
+        if state.values.len() > state.dirty {
+            state.values.retain(|_, lazy| lazy.batch.is_none_or(|of| of > batch));
+        }
+    }
+}
+
+/// The values that the index does not show yet.
+pub(crate) struct Overlay<'a>(&'a BTreeMap<Box<str>, Lazy>);
+
+impl Overlay<'_> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Bytes> {
+        self.0.get(name).map(|lazy| &lazy.value)
+    }
+
+    /// Names that start with `prefix` and are greater than `after`, in byte order.
+    pub(crate) fn page<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a str, &'a Bytes)> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        self.0
+            .range::<str, _>((from, Bound::Unbounded))
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .map(|(name, lazy)| (&**name, &lazy.value))
+    }
+}
+
+impl Sequencer {
+    /// Puts what waits here into the open batch, as far as it has room.
+    pub(crate) fn stamp_lazies(&mut self, now: u64, view: &RwLock<View>) -> Result<(), Wait> {
+        if self.poisoned.is_some() {
+            return Ok(());
+        }
+        let lazies = self.lazies.clone();
+        let mut state = lazies.state.lock();
+        while state.dirty > 0 {
+            // No limit but that of a frame: the values were checked when they were set.
+            let mut request = Request::new(&Options::default());
+            let mut taken = Vec::new();
+            let mut bytes = 0;
+            for (name, lazy) in state.values.iter().filter(|(_, lazy)| lazy.batch.is_none()) {
+                if bytes > 0 && bytes + lazy.value.len() > FRAME_BYTES {
+                    break;
+                }
+                bytes += name.len() + lazy.value.len();
+                if request.keep(name, KeptCondition::Any, Some(&lazy.value)).is_ok() {
+                    taken.push(name.clone());
+                }
+            }
+            if request.seal().is_err() {
+                break;
+            }
+            let sequenced = self.sequence_alone(&request, now, view)?;
+            if sequenced.result.is_err() {
+                break;
+            }
+            for name in taken {
+                if let Some(lazy) = state.values.get_mut(&name) {
+                    lazy.batch = Some(sequenced.batch);
+                }
+            }
+            let left = |lazy: &&Lazy| lazy.batch.is_none();
+            state.dirty = state.values.values().filter(left).count();
+            state.dirty_bytes = state
+                .values
+                .iter()
+                .filter(|(_, lazy)| left(lazy))
+                .map(|(name, lazy)| name.len() + lazy.value.len())
+                .sum();
+        }
+        self.lazy_since = None;
+        Ok(())
+    }
+
+    /// When what was set lazily must be written.
+    pub(crate) fn lazies_due(&self) -> Option<Instant> {
+        self.lazy_since.map(|since| since + LAZY_WITHIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_name_waits_and_the_others_are_gone() {
+        let lazies = Lazies::default();
+        assert_eq!(lazies.set("a", b"1", 8), Ok(true));
+        assert_eq!(lazies.set("a", b"22", 8), Ok(false));
+        assert_eq!(lazies.set("b", b"3", 8), Ok(false));
+        assert_eq!(lazies.set("b", b"33333", 8), Err(()), "too many bytes wait");
+        let seen = lazies.with(|overlay| {
+            overlay.page("", None).map(|(name, value)| (name.to_owned(), value.clone())).collect::<Vec<_>>()
+        });
+        assert_eq!(seen, [("a".to_owned(), Bytes::from("22")), ("b".to_owned(), Bytes::from("3"))]);
+        lazies.settle(u64::MAX);
+        assert!(lazies.is_dirty(), "what is in no batch stays");
+        lazies.end();
+        assert_eq!(lazies.set("a", b"", 8), Err(()));
+    }
+}

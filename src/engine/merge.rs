@@ -1,0 +1,114 @@
+//! The sections of several streams, in the one global order, without looking at what lies between them.
+//!
+//! Owns the merge. Worth it when few streams match; whether they do is judged here, from the index alone.
+
+use crate::engine::place::{Extent, Found};
+use crate::engine::runs::RunSource;
+use crate::engine::view::View;
+use crate::error::ReadError;
+use crate::index::streams::{Run, Stream};
+use crate::query::{Query, Scope};
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+/// More streams than this are not merged.
+const STREAMS_MAX: usize = 1024;
+/// A scan passes over a run that does not match so many times faster than a merge finds one that does.
+const MERGE_COST: u64 = 8;
+
+pub(crate) struct MergeSource {
+    sources: Vec<RunSource>,
+    /// The next run of each source, the first in order on top.
+    next: BinaryHeap<Next>,
+    backward: bool,
+}
+
+struct Next {
+    /// Grows with how soon the run comes.
+    key: u64,
+    source: usize,
+    run: Run,
+}
+
+impl PartialEq for Next {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Next {}
+
+impl PartialOrd for Next {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Next {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl MergeSource {
+    /// The source for a query, if merging its streams is the cheaper way to the positions that are wanted.
+    pub(crate) fn choose(view: &View, query: &Query, wanted: &Range<u64>) -> Option<MergeSource> {
+        let streams = &view.index.streams;
+        let mut runs = 0;
+        let mut sources = Vec::new();
+        let bound = wanted.end.saturating_sub(wanted.start) / MERGE_COST;
+        let mut add = |number: u32, stream: &Stream| {
+            runs += stream.runs.len() as u64;
+            // A stream that was ended has left the index; its events are still in the log's order.
+            if sources.len() == STREAMS_MAX || runs > bound || stream.tombstoned {
+                return false;
+            }
+            let runs_at = if query.backward {
+                let last = wanted.end.saturating_sub(1);
+                stream.run_at_position(last).saturating_add(1).min(stream.runs.len())
+            } else {
+                stream.run_at_position(wanted.start)
+            };
+            sources.push(RunSource::by_position(number, stream.id.clone(), runs_at));
+            true
+        };
+        let chosen = match (&query.scope, &query.tenant) {
+            (Scope::Stream(_), _) | (Scope::Everything, None) => false,
+            (Scope::Everything, Some(tenant)) => match streams.tenants.find(tenant) {
+                Some(tenant) => {
+                    streams.tenants.newest_first(tenant, 0).all(|number| add(number, streams.get(number)))
+                }
+                None => true,
+            },
+            (Scope::Prefix(prefix), tenant) => {
+                let tenant = tenant.as_ref().map(|name| streams.tenants.find(name));
+                let mut page = streams.page_numbered(prefix, None);
+                page.all(|(number, stream)| match tenant {
+                    Some(tenant) if tenant != Some(stream.tenant) => true,
+                    _ => add(number, stream),
+                })
+            }
+        };
+        chosen.then_some(MergeSource { sources, next: BinaryHeap::new(), backward: query.backward })
+    }
+
+    /// Looks at the first run of each stream. Called once, before the first [`MergeSource::next`].
+    pub(crate) fn start(&mut self, extent: &Extent) {
+        for source in 0..self.sources.len() {
+            self.advance(source, extent);
+        }
+    }
+
+    pub(crate) fn next(&mut self, extent: &Extent) -> Result<Option<Found>, ReadError> {
+        let Some(Next { source, run, .. }) = self.next.pop() else { return Ok(None) };
+        self.advance(source, extent);
+        self.sources[source].open(&run, extent).map(Some)
+    }
+
+    fn advance(&mut self, source: usize, extent: &Extent) {
+        if let Some(run) = self.sources[source].next_run(extent) {
+            let key = if self.backward { run.first_position } else { u64::MAX - run.first_position };
+            self.next.push(Next { key, source, run });
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A repeat: an append that carries the key of one that was made before.
+//!
+//! Owns the comparison with the stored original, byte by byte, and the answer that the original was given, read from its
+//! frame. Nothing is concluded from ids or checksums alone.
+
+use crate::engine::answer::{Assigned, AssignedKept, AssignedRun, Repeat, Runs};
+use crate::engine::frames::{missing_segment, read_header};
+use crate::engine::request::Draft;
+use crate::engine::shared::Shared;
+use crate::engine::view::segment_at;
+use crate::error::{AppendError, ReadError};
+use crate::format::section::{ENTRY_BYTES, SectionEntry, SectionKind};
+
+impl Repeat {
+    /// What the original was given, if this is the same append. The original must be visible.
+    pub(crate) fn answer(&self, shared: &Shared) -> Result<Assigned, AppendError> {
+        match self.compare(shared) {
+            Ok(Some(assigned)) => Ok(assigned),
+            Ok(None) => Err(AppendError::IdReused { id: self.key }),
+            Err(error) => Err(AppendError::OriginalUnreadable { id: self.key, error: Box::new(error) }),
+        }
+    }
+
+    fn compare(&self, shared: &Shared) -> Result<Option<Assigned>, ReadError> {
+        let segments = shared.view.read().segments.clone();
+        let segment = segment_at(&segments, self.place.segment).ok_or_else(|| missing_segment(self.place))?;
+        let mut scratch = Vec::new();
+        let (header, table) = read_header(segment, self.place.offset, &mut scratch)?;
+        let mut entries = Vec::with_capacity(self.drafts.len());
+        for raw in table.as_chunks::<ENTRY_BYTES>().0 {
+            let fault = |fault| segment.corrupt(self.place.offset, fault);
+            entries.push(SectionEntry::decode(raw).map_err(fault)?);
+        }
+        let same_sections = entries.len() == self.drafts.len()
+            && entries.iter().zip(&self.drafts).all(|(entry, draft)| {
+                (entry.kind, entry.events, entry.len, entry.id_checksum)
+                    == (draft.kind, draft.events, draft.len, draft.id_checksum)
+                    && (entry.kind != SectionKind::TruncateBefore || entry.number == draft.number)
+            });
+        let body_at = self.place.offset + header.body_at();
+        if !same_sections || segment.bytes(body_at..body_at + header.body_len, &mut scratch)? != self.body {
+            return Ok(None);
+        }
+        let mut runs = Vec::new();
+        let mut kept = Vec::new();
+        let mut position = header.first_position;
+        for (i, (entry, draft)) in entries.iter().zip(&self.drafts).enumerate() {
+            let Draft { party, .. } = *draft;
+            match entry.kind {
+                SectionKind::Keep | SectionKind::Unkeep => {
+                    kept.push(AssignedKept { party, revision: entry.number, replaced: None });
+                    continue;
+                }
+                _ => {}
+            }
+            let last_version = match entry.kind {
+                SectionKind::Events => entry.number + u64::from(entry.events) - 1,
+                SectionKind::Tombstone => entry.number,
+                _ => self.version_at(shared, i, &entries, header.first_position),
+            };
+            runs.push(AssignedRun {
+                party,
+                first_version: last_version + 1 - u64::from(entry.events),
+                last_version,
+                first_position: position,
+                created: false,
+            });
+            position += u64::from(entry.events);
+        }
+        Ok(Some(Assigned {
+            first_position: header.first_position,
+            events: header.events,
+            time: header.time,
+            runs: Runs::Many(runs),
+            kept,
+            repeated: true,
+        }))
+    }
+
+    /// The version of a stream at a section without events: that behind its section with events before this one, or that
+    /// before the one behind, or what it had before the frame.
+    fn version_at(&self, shared: &Shared, at: usize, entries: &[SectionEntry], position: u64) -> u64 {
+        let party = self.drafts[at].party;
+        let of_party = |i: &usize| self.drafts[*i].party == party && entries[*i].kind == SectionKind::Events;
+        if let Some(i) = (0..at).rev().find(of_party) {
+            return entries[i].number + u64::from(entries[i].events) - 1;
+        }
+        if let Some(i) = (at..entries.len()).find(of_party) {
+            return entries[i].number - 1;
+        }
+        let view = shared.view.read();
+        let stream = self.streams.get(party as usize).and_then(|id| view.index.streams.registered(id));
+        stream.map_or(0, |stream| stream.version_before(position))
+    }
+}

@@ -1,0 +1,132 @@
+//! Streams as such: what is known of them, and the control records that make, cut and end them.
+//!
+//! Owns the calls; what the records mean is in the index.
+
+use crate::engine::log::EventLog;
+use crate::engine::pending::{self, Appended, Names};
+use crate::engine::request::Request;
+use crate::engine::view::View;
+use crate::error::AppendError;
+use crate::index::streams::Stream;
+use crate::types::{Durability, ExpectedVersion};
+
+/// What is known of a stream, as far as it is visible.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamInfo {
+    /// Its id.
+    pub id: String,
+    /// Its version: how many events were ever appended to it. 0 for a stream that is only registered.
+    pub version: u64,
+    /// The first version that is kept; 1 unless older events were removed on purpose.
+    pub first_version: u64,
+    /// Position of its last event in the log; 0 if it has none, or was tombstoned.
+    pub last_position: u64,
+    /// It was ended for good and takes no more events.
+    pub tombstoned: bool,
+    /// The tenant it is bound to.
+    pub tenant: Option<String>,
+    /// What its creator attached to it.
+    pub attributes: Vec<u8>,
+    /// When it was registered, nanoseconds since 1970.
+    pub created_nanos: u64,
+    /// When an event was last appended, nanoseconds since 1970; 0 if never.
+    pub last_append_nanos: u64,
+    /// Its number in the order of creation, from 1.
+    pub creation_ordinal: u64,
+}
+
+impl EventLog {
+    /// Registers a stream without an event, and attaches up to 256 bytes of the caller's own to it, which
+    /// [`EventLog::stream_info`] gives back. Blocks until that is durable. `created` in the answer tells whether the
+    /// stream is new; one that was there keeps its attributes, and nothing is written. To insist on a new one, expect
+    /// [`ExpectedVersion::NotRegistered`].
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn create_stream(
+        &self,
+        stream: &str,
+        expected: ExpectedVersion,
+        attributes: &[u8],
+    ) -> Result<Appended, AppendError> {
+        self.control(None, |request| request.create(stream, expected, attributes))
+    }
+
+    /// Ends a stream for good: appends and reads say `Gone` from then on, and its versions never restart. Blocks until
+    /// that is durable. Its events stay in the global order until retention removes them.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn tombstone(&self, stream: &str, expected: ExpectedVersion) -> Result<Appended, AppendError> {
+        self.control(None, |request| request.tombstone(stream, expected))
+    }
+
+    /// Removes the events of a stream with versions below `first`: reading them says
+    /// [`Truncated`](crate::ReadError::Truncated) from then on. Blocks until that is durable. `first` may be at most one
+    /// more than the version of the stream, which removes all; the version stays. Removing less than before changes nothing.
+    /// The events stay in the global order until retention removes them.
+    ///
+    /// # Errors
+    /// [`AppendError::BeyondEnd`] if the stream does not reach that far; else see [`AppendError`].
+    pub fn truncate_before(
+        &self,
+        stream: &str,
+        first: u64,
+        expected: ExpectedVersion,
+    ) -> Result<Appended, AppendError> {
+        self.control(None, |request| request.truncate_before(stream, first, expected))
+    }
+
+    /// Writes one control record about one stream, as this tenant.
+    pub(crate) fn control(
+        &self,
+        tenant: Option<&str>,
+        add: impl FnOnce(&mut Request) -> Result<(), AppendError>,
+    ) -> Result<Appended, AppendError> {
+        let mut request = Request::new(&self.shared().options);
+        if let Some(tenant) = tenant {
+            request.name_tenant(tenant)?;
+        }
+        add(&mut request)?;
+        request.seal()?;
+        let (assigned, level) = self.shared().append(request, Durability::Synced)?;
+        Ok(pending::outcome(self.shared(), &assigned, &Names::default(), level))
+    }
+
+    /// What is known of a stream; `None` if it is not registered. O(1).
+    pub fn stream_info(&self, stream: &str) -> Option<StreamInfo> {
+        let view = self.shared().view.read();
+        Some(view.info(view.index.streams.registered(stream)?))
+    }
+
+    /// Ids of registered streams that start with `prefix` and are greater than `after`, in byte order, at most `limit`. A
+    /// page costs the page, wherever it lies. `after` need not exist.
+    pub fn list_streams(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
+        let view = self.shared().view.read();
+        view.index.streams.page(prefix, after).take(limit).map(|stream| stream.id.to_string()).collect()
+    }
+
+    /// The same with all that is known of each.
+    pub fn list_stream_infos(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<StreamInfo> {
+        let view = self.shared().view.read();
+        view.index.streams.page(prefix, after).take(limit).map(|stream| view.info(stream)).collect()
+    }
+}
+
+impl View {
+    pub(crate) fn info(&self, stream: &Stream) -> StreamInfo {
+        StreamInfo {
+            id: stream.id.to_string(),
+            version: stream.version,
+            first_version: stream.first_kept,
+            last_position: stream.last_position(),
+            tombstoned: stream.tombstoned,
+            tenant: self.index.streams.tenants.name(stream.tenant).map(str::to_owned),
+            attributes: stream.attributes.to_vec(),
+            created_nanos: stream.created,
+            last_append_nanos: stream.last_append,
+            creation_ordinal: stream.creation_ordinal,
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Subscriptions: cursors that wait at the end for what comes.
+//!
+//! Owns a place and, while it is behind, a cursor. Nothing is handed over from the writer: what is visible is read from the
+//! log, whoever has just written it. So a subscription can be as slow as it likes, holds no events, and cannot miss one.
+
+use crate::engine::cursor::{Cursor, Events};
+use crate::engine::log::EventLog;
+use crate::engine::shared::Shared;
+use crate::engine::slot::ThreadWaker;
+use crate::engine::watchers::{Key, Over, Watcher};
+use crate::error::ReadError;
+use crate::event::RecordedEvent;
+use crate::query::{Query, Scope};
+use futures_core::Stream;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// A reader that follows the log: first what is there, then what comes, in order, each event once, none that could vanish.
+///
+/// It is an iterator that blocks, and a [`futures_core::Stream`] of no particular runtime; use one or the other. Both end
+/// when everything before the log's close was given, when the query's end or limit is reached, or when it is cancelled.
+/// After an error it is at its end; subscribe again behind the last event.
+///
+/// It holds the log's internals, not the log: it does not keep it open.
+pub struct Subscription {
+    shared: Arc<Shared>,
+    query: Query,
+    /// Everything up to here was given, or did not match.
+    place: u64,
+    /// A cursor, and the place that was visible when it was made.
+    events: Option<(Events, u64)>,
+    watcher: Arc<Watcher>,
+    ended: bool,
+}
+
+/// What a wait has brought.
+#[derive(Debug, Clone)]
+pub enum Next {
+    /// An event.
+    Event(RecordedEvent),
+    /// Nothing came in the given time.
+    TimedOut,
+    /// Nothing will come any more.
+    Ended,
+}
+
+/// Ends a [`Subscription`] from elsewhere.
+#[derive(Debug, Clone)]
+pub struct Canceller {
+    watcher: Arc<Watcher>,
+}
+
+impl Canceller {
+    /// Ends the subscription: who waits for it is woken, and it gives nothing more.
+    pub fn cancel(&self) {
+        self.watcher.cancel();
+    }
+}
+
+impl EventLog {
+    /// Follows the events that a [`Query`] describes: first those that are there, then those that come. "From now" is
+    /// fixed by this call. A stream that does not exist yet can be followed. Neither blocks nor touches the disk.
+    pub fn subscribe(&self, query: &Query) -> Subscription {
+        let shared = self.shared().clone();
+        let mut query = query.clone();
+        (query.backward, query.budget) = (false, u64::MAX);
+        let key = match &query.scope {
+            Scope::Everything => Key::Everything,
+            Scope::Stream(id) => Key::Stream(id.clone()),
+            Scope::Prefix(prefix) => Key::Prefix(prefix.clone()),
+        };
+        let mut subscription =
+            Subscription { shared, query, place: 0, events: None, watcher: Watcher::new(key), ended: false };
+        let from_now = std::mem::take(&mut subscription.query.from_now);
+        subscription.place = if from_now { subscription.visible().0 } else { subscription.query.after };
+        subscription
+    }
+}
+
+impl Subscription {
+    /// How far the log is ahead: events of the scope's order (versions of a stream, else positions) that were not looked
+    /// at yet, whether they match or not.
+    pub fn lag(&self) -> u64 {
+        self.visible().0.saturating_sub(self.place)
+    }
+
+    /// Everything up to here was given, or did not match: a version of a stream, else a position. Another subscription
+    /// [`after`](Query::after) this place goes on where this one is.
+    pub fn place(&self) -> u64 {
+        self.place
+    }
+
+    /// A handle that ends this subscription from another thread.
+    pub fn canceller(&self) -> Canceller {
+        Canceller { watcher: self.watcher.clone() }
+    }
+
+    /// The next event, waited for at most so long. Zero: what is there now.
+    ///
+    /// # Errors
+    /// See [`ReadError`]. The subscription is at its end then.
+    pub fn next_within(&mut self, timeout: Duration) -> Result<Next, ReadError> {
+        // A time that no clock can name is no limit.
+        self.wait(Instant::now().checked_add(timeout))
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<Next, ReadError> {
+        // Most calls find an event: only those that do not pay for a waker.
+        match self.look() {
+            Some(Some(result)) => return result.map(Next::Event),
+            Some(None) => return Ok(Next::Ended),
+            None => {}
+        }
+        let waker = ThreadWaker::current();
+        loop {
+            match self.poll_event(&waker) {
+                Poll::Ready(Some(result)) => return result.map(Next::Event),
+                Poll::Ready(None) => return Ok(Next::Ended),
+                Poll::Pending => {}
+            }
+            match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                None => std::thread::park(),
+                Some(Duration::ZERO) => return Ok(Next::TimedOut),
+                Some(left) => std::thread::park_timeout(left),
+            }
+        }
+    }
+
+    /// The next event, or the end, or `None` and a wake-up when there is one.
+    pub(crate) fn poll_event(&mut self, waker: &Waker) -> Poll<Option<Result<RecordedEvent, ReadError>>> {
+        if let Some(found) = self.look() {
+            return Poll::Ready(found);
+        }
+        let over = self.shared.watchers.arm(&self.watcher, waker).err();
+        // What came between the look and the arming woke nobody.
+        if let Some(found) = self.look() {
+            return Poll::Ready(found);
+        }
+        match over {
+            None => Poll::Pending,
+            Some(over) => Poll::Ready(self.end(over)),
+        }
+    }
+
+    fn end(&mut self, over: Over) -> Option<Result<RecordedEvent, ReadError>> {
+        self.ended = true;
+        match over {
+            Over::Closed => None,
+            Over::Poisoned(cause) => Some(Err(ReadError::Poisoned(cause))),
+        }
+    }
+
+    /// What is there now: an event, an error, the end; `None` if it is worth waiting.
+    fn look(&mut self) -> Option<Option<Result<RecordedEvent, ReadError>>> {
+        loop {
+            self.ended |= self.watcher.is_cancelled() || self.query.limit == 0;
+            if self.ended {
+                self.events = None;
+                return Some(None);
+            }
+            if let Some((events, end)) = &mut self.events {
+                match events.next() {
+                    Some(Ok(event)) => {
+                        self.place = match self.query.scope {
+                            Scope::Stream(_) => event.version(),
+                            _ => event.position(),
+                        };
+                        self.query.limit -= u64::from(self.query.limit < u64::MAX);
+                        return Some(Some(Ok(event)));
+                    }
+                    Some(Err(error)) => {
+                        self.ended = true;
+                        return Some(Some(Err(error)));
+                    }
+                    None => {
+                        // Whatever it left out does not match.
+                        self.place = self.place.max(events.end()).max(*end);
+                        self.events = None;
+                    }
+                }
+            }
+            if self.place.saturating_add(1) >= self.query.before {
+                self.ended = true;
+                continue;
+            }
+            let (end, gone) = self.visible();
+            if end <= self.place && (!gone || self.query.tenant.is_some()) {
+                return None;
+            }
+            let query = self.query.clone().after(self.place);
+            self.events = Some((Cursor::query(&self.shared, &query).into_iter(), end));
+        }
+    }
+
+    /// The last place that is visible, and whether the stream has been ended, which a cursor will say.
+    fn visible(&self) -> (u64, bool) {
+        let view = self.shared.view.read();
+        match &self.query.scope {
+            Scope::Stream(id) => {
+                let stream = view.index.streams.registered(id);
+                stream.map_or((0, false), |stream| (stream.version, stream.tombstoned))
+            }
+            _ => (view.visible.position, false),
+        }
+    }
+}
+
+impl Iterator for Subscription {
+    type Item = Result<RecordedEvent, ReadError>;
+
+    /// Blocks until there is an event.
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.wait(None) {
+            Ok(Next::Event(event)) => Some(Ok(event)),
+            Ok(Next::TimedOut | Next::Ended) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Subscription {}
+
+impl Stream for Subscription {
+    type Item = Result<RecordedEvent, ReadError>;
+
+    /// Reads what is there on the calling thread, out of the mapped segments; waits for nothing but events.
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_event(context.waker())
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.shared.watchers.forget(&self.watcher);
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("query", &self.query)
+            .field("place", &self.place)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}

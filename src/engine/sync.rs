@@ -1,0 +1,51 @@
+//! The primitives that waiting and waking rest on, in one place.
+//!
+//! Owns nothing but the choice: a checker of interleavings compiles the files that use these with its own in their place.
+
+pub(crate) use parking_lot::Mutex;
+pub(crate) use std::sync::Arc;
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+
+use std::sync::atomic::AtomicU32;
+
+/// A number to sleep on: who waits for it to change sleeps in the kernel, and all are woken with one call.
+#[derive(Debug, Default)]
+pub(crate) struct Generation(AtomicU32);
+
+impl Generation {
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Changes the number; does not wake anybody yet.
+    pub(crate) fn advance(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Sleeps unless the number is another one already. May also return for no reason.
+    pub(crate) fn wait_while(&self, seen: u32) {
+        atomic_wait::wait(&self.0, seen);
+    }
+
+    pub(crate) fn wake_all(&self) {
+        atomic_wait::wake_all(&self.0);
+    }
+}
+
+/// A count of sleepers.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU32);
+
+impl Count {
+    pub(crate) fn add(&self, more: u32) {
+        self.0.fetch_add(more, Ordering::SeqCst);
+    }
+
+    pub(crate) fn take(&self, fewer: u32) {
+        self.0.fetch_sub(fewer, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+}
