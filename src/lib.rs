@@ -61,6 +61,7 @@
 //!
 //! The bytes on disk are described in FORMAT.md, completely. A closed log can be copied with its directory.
 
+mod consumer;
 mod engine;
 mod error;
 mod event;
@@ -72,6 +73,9 @@ mod segment;
 pub mod storage;
 mod types;
 
+pub use consumer::{
+    Consumer, ConsumerError, Delivery, Group, GroupNext, GroupOptions, Parked, Received, Seek,
+};
 pub use engine::{
     Appended, BatchAppended, BatchBuilder, Canceller, CheckpointUse, Claim, Cursor, EventLog, Events,
     FromAssigned, KeptChanged, KeptValue, LogState, Next, Pending, RecoveryReport, Status, StreamAppended,
@@ -104,6 +108,11 @@ const _: () = {
     send::<Pending<BatchAppended>>();
     send::<Cursor>();
     send::<Events>();
+    send::<Subscription>();
+    send::<Consumer>();
+    send::<Claim>();
+    send_sync::<Group>();
+    send::<Delivery>();
 };
 
 /// The README's example is a test.

@@ -137,7 +137,8 @@ impl EventLog {
     }
 
     /// Notes that a consumer has dealt with every event up to `position`, without waiting: durable with the next commit or
-    /// within 50 ms, as [`EventLog::keep_lazily`]. A burst of acknowledgements is one small write. For one that is durable
+    /// within 50 ms, as [`EventLog::keep_lazily`]. A burst of acknowledgements is one small write. A position that
+    /// is acknowledged already changes nothing. For one that is durable
     /// together with what the events led to, see [`BatchBuilder::acknowledge`](crate::BatchBuilder::acknowledge).
     ///
     /// # Errors
@@ -145,6 +146,10 @@ impl EventLog {
     pub fn acknowledge(&self, consumer: &str, position: u64) -> Result<(), AppendError> {
         check_consumer(consumer)?;
         check_position(position, self.last_position())?;
+        // What cannot be read is written anew.
+        if self.acknowledged(consumer).is_ok_and(|place| position <= place) {
+            return Ok(());
+        }
         self.write_kept_lazily(&place_name(consumer), &encode_place(position))
     }
 

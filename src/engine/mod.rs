@@ -52,6 +52,7 @@ pub use builder::BatchBuilder;
 pub use claim::Claim;
 pub use cursor::{Cursor, Events};
 pub use keep::KeptValue;
+pub(crate) use keep::check_consumer;
 pub use log::{EventLog, LogState, Status};
 pub use pending::{Appended, BatchAppended, FromAssigned, KeptChanged, Pending, StreamAppended};
 pub use report::{CheckpointUse, RecoveryReport, TornTail};

@@ -94,6 +94,13 @@ impl EventLog {
         Ok(pending::outcome(self.shared(), &assigned, &Names::default(), level))
     }
 
+    /// The version that a stream had at a position; 0 if it had none.
+    pub(crate) fn version_at(&self, stream: &str, position: u64) -> u64 {
+        let view = self.shared().view.read();
+        let stream = view.index.streams.registered(stream);
+        stream.map_or(0, |stream| stream.version_at(position))
+    }
+
     /// What is known of a stream; `None` if it is not registered. O(1).
     pub fn stream_info(&self, stream: &str) -> Option<StreamInfo> {
         let view = self.shared().view.read();

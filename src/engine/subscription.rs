@@ -93,6 +93,28 @@ impl Subscription {
         self.place
     }
 
+    /// Whether nothing will come any more.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether the log takes no more appends, so that nothing new will come.
+    pub(crate) fn is_over(&self) -> bool {
+        self.shared.watchers.over().is_some()
+    }
+
+    /// The place as a position: everything of the query up to it was given.
+    pub(crate) fn position(&self) -> u64 {
+        match &self.query.scope {
+            Scope::Stream(id) => {
+                let view = self.shared.view.read();
+                let stream = view.index.streams.registered(id);
+                stream.map_or(0, |stream| stream.position_of(self.place))
+            }
+            _ => self.place,
+        }
+    }
+
     /// A handle that ends this subscription from another thread.
     pub fn canceller(&self) -> Canceller {
         Canceller { watcher: self.watcher.clone() }

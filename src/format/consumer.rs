@@ -14,6 +14,11 @@ pub const CONSUMER_NAME_BYTES_MAX: usize = 1024;
 /// How much of a reason is kept with an event that is set aside, in bytes.
 pub(crate) const REASON_BYTES_MAX: usize = 1024;
 
+/// What the names of consumers' places begin with.
+pub(crate) fn place_prefix() -> String {
+    place_name("")
+}
+
 /// The kept value that holds up to where a consumer has acknowledged.
 pub(crate) fn place_name(consumer: &str) -> String {
     format!("{RESERVED}consumer/{consumer}")

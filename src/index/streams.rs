@@ -108,6 +108,24 @@ impl Stream {
         }
     }
 
+    /// The version of the last event at `position` or before it.
+    pub(crate) fn version_at(&self, position: u64) -> u64 {
+        match self.runs.get(self.run_at_position(position)) {
+            Some(run) if run.first_position <= position => {
+                run.first_version + (position - run.first_position)
+            }
+            _ => self.version_before(position.saturating_add(1)),
+        }
+    }
+
+    /// The position of a version; 0 if it has none.
+    pub(crate) fn position_of(&self, version: u64) -> u64 {
+        match self.runs.get(self.run_at(version)) {
+            Some(run) if run.first_version <= version => run.first_position + (version - run.first_version),
+            _ => 0,
+        }
+    }
+
     /// Position of the last event, 0 if there is none.
     pub(crate) fn last_position(&self) -> u64 {
         self.runs.last().map_or(0, Run::last_position)

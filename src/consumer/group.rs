@@ -1,0 +1,474 @@
+//! Consumer groups: threads that share the work of one consumer, stream by stream.
+//!
+//! Owns who works on what, and the group's place: everything up to it is done. Events of one stream come one after the other,
+//! in order; those of different streams to whoever is free. What is done behind the place is written down only if it must
+//! never come again: exactly once costs a small mark per event, at least once does not.
+
+use crate::consumer::ConsumerError;
+use crate::consumer::bell::Bell;
+use crate::consumer::lanes::{Lanes, Work};
+use crate::consumer::named::{claim, starting};
+use crate::engine::{BatchAppended, BatchBuilder, Claim, EventLog, Pending, Subscription};
+use crate::error::{AppendError, ReadError};
+use crate::event::RecordedEvent;
+use crate::format::consumer::{
+    ParkedValue, at_position, done_prefix, encode_place, parked_prefix, place_name, position_of,
+};
+use crate::query::Query;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How many marks a batch removes at most.
+const MARKS_AT_ONCE: usize = 64;
+
+/// How a group deals with its work. Each setting can be left at its default.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct GroupOptions {
+    window: usize,
+    attempts_max: u32,
+    retry_after: Duration,
+}
+
+impl Default for GroupOptions {
+    fn default() -> Self {
+        GroupOptions { window: 1024, attempts_max: 5, retry_after: Duration::from_millis(100) }
+    }
+}
+
+impl GroupOptions {
+    /// The defaults.
+    pub fn new() -> GroupOptions {
+        GroupOptions::default()
+    }
+
+    /// How many events may wait or be worked on at once, at least 1. Default 1024. Too few: threads stand still when a few
+    /// streams are slow. Many: more memory, and more events that come again after a crash.
+    pub fn window(mut self, events: usize) -> GroupOptions {
+        self.window = events.max(1);
+        self
+    }
+
+    /// How often an event is tried before it is set aside, at least once. Default 5. Counted from the opening of the group.
+    pub fn attempts_max(mut self, attempts: u32) -> GroupOptions {
+        self.attempts_max = attempts.max(1);
+        self
+    }
+
+    /// How long an event waits before it is tried again, and with it its stream. Default 100 ms.
+    pub fn retry_after(mut self, delay: Duration) -> GroupOptions {
+        self.retry_after = delay;
+        self
+    }
+}
+
+/// A consumer whose work is shared by threads: each clone is a member. See [`EventLog::group`].
+#[derive(Clone)]
+pub struct Group {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    log: EventLog,
+    name: String,
+    options: GroupOptions,
+    bell: Arc<Bell>,
+    state: Mutex<State>,
+    _claim: Claim,
+}
+
+struct State {
+    subscription: Subscription,
+    lanes: Lanes,
+    /// Positions behind the place that must not be given out again; each stands in the log as a mark.
+    marks: BTreeSet<u64>,
+    /// What ended the reading.
+    ended: Option<Result<(), ReadError>>,
+    stopped: bool,
+}
+
+/// What a member has got.
+#[derive(Debug)]
+pub enum GroupNext {
+    /// An event to work on.
+    Delivery(Delivery),
+    /// Nothing came in the given time.
+    TimedOut,
+    /// Nothing will come any more.
+    Ended,
+}
+
+/// An event that a member of a group works on. Dropped without an answer, it counts as failed.
+pub struct Delivery {
+    inner: Arc<Inner>,
+    /// Gone when it was answered.
+    work: Option<Work>,
+    event: RecordedEvent,
+}
+
+impl EventLog {
+    /// Opens the group of this name (1..=1024 bytes), going on behind its place; a new one begins where the query says.
+    /// Clone it for each thread that is to share its work. A group and a consumer of one name are the same consumer.
+    ///
+    /// # Errors
+    /// [`ConsumerError::InUse`] while another one of this name lives, [`ConsumerError::Append`] for an impossible name.
+    pub fn group(&self, name: &str, query: &Query, options: GroupOptions) -> Result<Group, ConsumerError> {
+        let claim = claim(self, name)?;
+        let subscription = self.subscribe(&starting(self, name, query)?);
+        let prefix = done_prefix(name);
+        let mut marks = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let page = self.list_kept(&prefix, after.as_deref(), 256)?;
+            marks.extend(page.iter().filter_map(|kept| position_of(&prefix, &kept.name)));
+            let Some(last) = page.into_iter().next_back() else { break };
+            after = Some(last.name);
+        }
+        let state = State { subscription, lanes: Lanes::default(), marks, ended: None, stopped: false };
+        let inner = Inner {
+            log: self.clone(),
+            name: name.to_owned(),
+            options,
+            bell: Arc::default(),
+            state: Mutex::new(state),
+            _claim: claim,
+        };
+        Ok(Group { inner: Arc::new(inner) })
+    }
+}
+
+impl Group {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    pub(crate) fn log(&self) -> &EventLog {
+        &self.inner.log
+    }
+
+    /// How many positions lie between the group's place, up to which everything is done, and the end of the log.
+    pub fn lag(&self) -> u64 {
+        let place = self.inner.state.lock().place();
+        self.log().last_position().saturating_sub(place)
+    }
+
+    /// Ends the group: members that wait get [`GroupNext::Ended`], what is being worked on can still be acknowledged.
+    pub fn stop(&self) {
+        self.inner.state.lock().stopped = true;
+        self.inner.bell.ring();
+    }
+
+    /// The next event to work on, waited for at most so long.
+    ///
+    /// # Errors
+    /// [`ConsumerError::Read`] if the log cannot be read, for every member from then on; [`ConsumerError::Append`] if an
+    /// event that was dropped too often could not be set aside.
+    pub fn next_within(&self, timeout: Duration) -> Result<GroupNext, ConsumerError> {
+        self.wait(Instant::now().checked_add(timeout))
+    }
+
+    fn wait(&self, deadline: Option<Instant>) -> Result<GroupNext, ConsumerError> {
+        let inner = &self.inner;
+        let waker = Waker::from(inner.bell.clone());
+        loop {
+            let rings = inner.bell.rings();
+            let now = Instant::now();
+            let (next, due) = {
+                let mut state = inner.state.lock();
+                let next = state.next(&inner.options, &waker, now)?;
+                if state.lanes.is_ready() {
+                    // One event for each ring would leave the others asleep.
+                    inner.bell.ring();
+                }
+                (next, state.lanes.next_due())
+            };
+            match next {
+                Some(GroupWork::Ended) => return Ok(GroupNext::Ended),
+                Some(GroupWork::Work(work)) if work.failures >= inner.options.attempts_max => {
+                    inner.park(work)?;
+                }
+                Some(GroupWork::Work(work)) => {
+                    let (inner, event) = (inner.clone(), work.event.clone());
+                    return Ok(GroupNext::Delivery(Delivery { inner, work: Some(work), event }));
+                }
+                None if deadline.is_some_and(|deadline| deadline <= now) => return Ok(GroupNext::TimedOut),
+                None => inner.bell.wait(rings, due.into_iter().chain(deadline).min()),
+            }
+        }
+    }
+
+    /// Takes in an event that was set aside, unless it is here already.
+    pub(crate) fn add_replay(&self, work: Work) -> bool {
+        let mut state = self.inner.state.lock();
+        let new = !state.lanes.has(&work.event);
+        if new {
+            state.lanes.add(work);
+        }
+        drop(state);
+        self.inner.bell.ring();
+        new
+    }
+}
+
+enum GroupWork {
+    Work(Work),
+    Ended,
+}
+
+impl State {
+    /// Work for one member; `None` if there is none now.
+    fn next(
+        &mut self,
+        options: &GroupOptions,
+        waker: &Waker,
+        now: Instant,
+    ) -> Result<Option<GroupWork>, ReadError> {
+        if self.stopped {
+            return Ok(Some(GroupWork::Ended));
+        }
+        loop {
+            if let Some(work) = self.lanes.take(now) {
+                return Ok(Some(GroupWork::Work(work)));
+            }
+            if self.lanes.len() >= options.window {
+                return Ok(None);
+            }
+            match &self.ended {
+                Some(Err(error)) => return Err(error.clone()),
+                Some(Ok(())) => return Ok((self.lanes.len() == 0).then_some(GroupWork::Ended)),
+                None => {}
+            }
+            match self.subscription.poll_event(waker) {
+                Poll::Pending => return Ok(None),
+                Poll::Ready(None) => {
+                    // A closed log takes no acknowledgement: what is out will come again, to whoever opens it.
+                    self.stopped |= self.subscription.is_over();
+                    self.ended = Some(Ok(()));
+                    if self.stopped {
+                        return Ok(Some(GroupWork::Ended));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => self.ended = Some(Err(error)),
+                Poll::Ready(Some(Ok(event))) => {
+                    if !self.marks.contains(&event.position()) {
+                        self.lanes.add(Work { event, failures: 0, reason: String::new(), replayed: false });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Up to here everything is done.
+    fn place(&self) -> u64 {
+        let read = self.subscription.position();
+        self.lanes.first_open().map_or(read, |first| first - 1)
+    }
+}
+
+impl Inner {
+    /// Adds to a batch what the group writes about an event that is done with it, and sends it off. Under the state's lock
+    /// as far as the order of the writes: the place must never go back behind marks that were removed.
+    fn submit<'a>(
+        &'a self,
+        work: &Work,
+        batch: BatchBuilder<'a>,
+    ) -> Result<Pending<BatchAppended>, AppendError> {
+        let mut state = self.state.lock();
+        let position = work.event.position();
+        let marks = done_prefix(&self.name);
+        let mut batch = if work.replayed {
+            batch.keep_reserved(&at_position(&parked_prefix(&self.name), position), None)
+        } else {
+            batch.keep_reserved(&at_position(&marks, position), Some(&[]))
+        };
+        let place = state.place();
+        batch = batch.keep_reserved(&place_name(&self.name), Some(&encode_place(place)));
+        let passed: Vec<u64> = state.marks.range(..=place).take(MARKS_AT_ONCE).copied().collect();
+        for mark in &passed {
+            batch = batch.keep_reserved(&at_position(&marks, *mark), None);
+        }
+        let pending = batch.submit()?;
+        // If the batch fails, they stay in the log, and are found when the group is opened again.
+        passed.iter().for_each(|mark| {
+            state.marks.remove(mark);
+        });
+        Ok(pending)
+    }
+
+    /// An event is done with, and the log says so or will.
+    fn done(&self, work: &Work, marked: bool) {
+        let mut state = self.state.lock();
+        if marked && !work.replayed {
+            state.marks.insert(work.event.position());
+        }
+        state.lanes.done(work);
+        drop(state);
+        self.bell.ring();
+    }
+
+    /// Puts an event back.
+    fn put_back(&self, work: Work) {
+        let due = Instant::now() + self.options.retry_after;
+        self.state.lock().lanes.put_back(work, due);
+        self.bell.ring();
+    }
+
+    /// Sets an event aside, durably, and goes on behind it.
+    fn park(&self, work: Work) -> Result<(), AppendError> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let value = ParkedValue {
+            attempts: work.failures,
+            time: since.map_or(0, |since| since.as_nanos() as u64),
+            reason: work.reason.clone(),
+        };
+        let position = work.event.position();
+        let name = at_position(&parked_prefix(&self.name), position);
+        let batch = self.log.batch();
+        let parked = if work.replayed {
+            batch.keep_reserved(&name, Some(&value.encode())).commit().map(|_| ())
+        } else {
+            let batch = batch.keep_reserved(&name, Some(&value.encode()));
+            self.submit(&work, batch).and_then(Pending::wait).map(|_| ())
+        };
+        match parked {
+            Ok(()) => {
+                self.done(&work, true);
+                Ok(())
+            }
+            Err(error) => {
+                self.put_back(work);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Delivery {
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.work.as_ref().map_or(0, |work| work.failures + 1)
+    }
+
+    /// Whether the event was set aside before, and is being replayed.
+    pub fn is_replayed(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.replayed)
+    }
+
+    /// Says that the event is dealt with. The group's place follows without waiting, as [`EventLog::keep_lazily`]; after a
+    /// crash the event may come again. An event that is being replayed leaves the list of those set aside durably.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; the event comes again.
+    pub fn ack(mut self) -> Result<(), AppendError> {
+        let Some(work) = self.work.take() else { return Ok(()) };
+        let inner = self.inner.clone();
+        if work.replayed {
+            let name = at_position(&parked_prefix(&inner.name), work.event.position());
+            if let Err(error) = inner.log.batch().keep_reserved(&name, None).commit() {
+                inner.put_back(work);
+                return Err(error);
+            }
+            inner.done(&work, false);
+            return Ok(());
+        }
+        let mut state = inner.state.lock();
+        let before = state.place();
+        state.lanes.done(&work);
+        let place = state.place();
+        // Under the lock, for the order of the writes.
+        let written = if place > before {
+            inner.log.write_kept_lazily(&place_name(&inner.name), &encode_place(place))
+        } else {
+            Ok(())
+        };
+        drop(state);
+        inner.bell.ring();
+        written
+    }
+
+    /// Commits a batch that says that the event is dealt with: exactly once. Blocks as [`BatchBuilder::commit`] does,
+    /// until it is durable.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; the event comes again.
+    pub fn ack_with(mut self, batch: BatchBuilder<'_>) -> Result<BatchAppended, AppendError> {
+        let Some(work) = self.work.take() else { return Err(AppendError::EmptyBatch) };
+        let inner = self.inner.clone();
+        match inner.submit(&work, batch).and_then(Pending::wait) {
+            Ok(appended) => {
+                inner.done(&work, true);
+                Ok(appended)
+            }
+            Err(error) => {
+                inner.put_back(work);
+                Err(error)
+            }
+        }
+    }
+
+    /// Says that the event could not be dealt with, and why. It comes again after
+    /// [`GroupOptions::retry_after`], before the others of its stream; after
+    /// [`GroupOptions::attempts_max`] it is set aside, durably, and its stream goes on. Says whether it was set aside.
+    ///
+    /// # Errors
+    /// See [`AppendError`]: it could not be set aside, and comes again.
+    pub fn nack(mut self, reason: &str) -> Result<bool, AppendError> {
+        let Some(mut work) = self.work.take() else { return Ok(false) };
+        work.failures += 1;
+        reason.clone_into(&mut work.reason);
+        if work.failures >= self.inner.options.attempts_max {
+            return self.inner.park(work).map(|()| true);
+        }
+        self.inner.put_back(work);
+        Ok(false)
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(mut work) = self.work.take() {
+            work.failures += 1;
+            "dropped without an answer".clone_into(&mut work.reason);
+            self.inner.put_back(work);
+        }
+    }
+}
+
+impl Deref for Delivery {
+    type Target = RecordedEvent;
+
+    fn deref(&self) -> &RecordedEvent {
+        &self.event
+    }
+}
+
+impl Iterator for Group {
+    type Item = Result<Delivery, ConsumerError>;
+
+    /// Blocks until there is an event to work on.
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.wait(None) {
+            Ok(GroupNext::Delivery(delivery)) => Some(Ok(delivery)),
+            Ok(GroupNext::TimedOut | GroupNext::Ended) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Group").field(&self.inner.name).finish()
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").field("event", &self.event).field("attempt", &self.attempt()).finish()
+    }
+}

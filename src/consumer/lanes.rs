@@ -1,0 +1,121 @@
+//! Lanes: the work of a group, one lane for each stream.
+//!
+//! Owns the order within a stream (one event of a stream is out at a time, the next one comes when that one is done) and the
+//! count of what is out. Pure: no lock, no clock of its own, no log.
+
+use crate::event::RecordedEvent;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::time::Instant;
+
+/// An event to be worked on.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    pub(crate) event: RecordedEvent,
+    /// How often it was given out and came back.
+    pub(crate) failures: u32,
+    /// Why it came back the last time.
+    pub(crate) reason: String,
+    /// It was set aside before; the group's place does not wait for it.
+    pub(crate) replayed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<Work>,
+    /// One of its events is out, or it waits to be tried again.
+    busy: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    lanes: HashMap<String, Lane>,
+    /// Streams whose next event may be given out.
+    ready: VecDeque<String>,
+    /// Streams that wait for a time.
+    delayed: BinaryHeap<Reverse<(Instant, String)>>,
+    /// Positions that were taken from the log and are not done.
+    open: BTreeSet<u64>,
+}
+
+impl Lanes {
+    /// How many events wait or are out.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The lowest position that is not done.
+    pub(crate) fn first_open(&self) -> Option<u64> {
+        self.open.first().copied()
+    }
+
+    /// Takes an event in.
+    pub(crate) fn add(&mut self, work: Work) {
+        if !work.replayed {
+            self.open.insert(work.event.position());
+        }
+        let stream = work.event.stream().to_owned();
+        let lane = self.lanes.entry(stream.clone()).or_default();
+        lane.waiting.push_back(work);
+        if !lane.busy && lane.waiting.len() == 1 {
+            self.ready.push_back(stream);
+        }
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Gives out the next event of a stream that has none out.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Work> {
+        while let Some(Reverse((due, _))) = self.delayed.peek()
+            && *due <= now
+        {
+            if let Some(Reverse((_, stream))) = self.delayed.pop() {
+                if let Some(lane) = self.lanes.get_mut(&stream) {
+                    lane.busy = false;
+                }
+                self.ready.push_back(stream);
+            }
+        }
+        let stream = self.ready.pop_front()?;
+        let lane = self.lanes.get_mut(&stream)?;
+        lane.busy = true;
+        lane.waiting.pop_front()
+    }
+
+    /// When the next delayed stream is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.delayed.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// An event that was given out is done with.
+    pub(crate) fn done(&mut self, work: &Work) {
+        if !work.replayed {
+            self.open.remove(&work.event.position());
+        }
+        let stream = work.event.stream();
+        let Some(lane) = self.lanes.get_mut(stream) else { return };
+        lane.busy = false;
+        if lane.waiting.is_empty() {
+            self.lanes.remove(stream);
+        } else {
+            self.ready.push_back(stream.to_owned());
+        }
+    }
+
+    /// An event that was given out comes back, to be given out again from `due` on; those behind it in its stream wait.
+    pub(crate) fn put_back(&mut self, work: Work, due: Instant) {
+        let stream = work.event.stream().to_owned();
+        let lane = self.lanes.entry(stream.clone()).or_default();
+        lane.busy = true;
+        lane.waiting.push_front(work);
+        self.delayed.push(Reverse((due, stream)));
+    }
+
+    /// Whether an event that was set aside is being replayed.
+    pub(crate) fn has(&self, event: &RecordedEvent) -> bool {
+        let lane = self.lanes.get(event.stream());
+        lane.is_some_and(|lane| lane.waiting.iter().any(|work| work.event.position() == event.position()))
+    }
+}

@@ -1,0 +1,274 @@
+//! Named consumers: one reader, one durable place.
+//!
+//! Owns the walk from the last acknowledged event on. At least once by default: what was not acknowledged durably comes
+//! again. Exactly once when the acknowledgement rides in the batch that the event has led to.
+
+use crate::consumer::ConsumerError;
+use crate::engine::{BatchAppended, BatchBuilder, Canceller, Claim, EventLog, Next, Subscription};
+use crate::error::{AppendError, ReadError};
+use crate::event::RecordedEvent;
+use crate::format::consumer::{encode_place, place_name, place_prefix};
+use crate::query::{Query, Scope};
+use crate::types::KeptCondition;
+use futures_core::Stream;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Where a consumer is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Seek {
+    /// At the first event.
+    Beginning,
+    /// Behind the last event that is visible now.
+    Latest,
+    /// Behind this position.
+    After(u64),
+    /// Behind the last event that was acknowledged. Writes nothing.
+    LastAcknowledged,
+}
+
+/// A reader with a durable place of its own. Alone of its name in the process; others of other names do not concern it.
+///
+/// ```
+/// # use annals::{EventLog, ExpectedVersion, NewEvent, Query};
+/// # use std::time::Duration;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let log = EventLog::in_memory()?;
+/// log.append("order-1", ExpectedVersion::Any, &[NewEvent::new("OrderPlaced", "{}")])?;
+/// let mut billing = log.consumer("billing", &Query::everything())?;
+/// for event in billing.by_ref().take(1) {
+///     let event = event?;
+///     // Exactly once: the invoice and the consumer's place are written together.
+///     let invoice = log.batch().append("invoice-1", ExpectedVersion::NoStream, &[NewEvent::new("Invoiced", "{}")]);
+///     event.ack_with(invoice)?;
+/// }
+/// assert_eq!(log.acknowledged("billing")?, 1);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Consumer {
+    log: EventLog,
+    name: String,
+    query: Query,
+    subscription: Subscription,
+    durable_acks: bool,
+    _claim: Claim,
+}
+
+/// An event that a [`Consumer`] was given, to be acknowledged when it is dealt with.
+#[derive(Debug, Clone)]
+pub struct Received {
+    event: RecordedEvent,
+    log: EventLog,
+    consumer: String,
+    durable_acks: bool,
+}
+
+impl EventLog {
+    /// The consumer of this name (1..=1024 bytes), going on behind the last event that it acknowledged; a new one begins
+    /// where the query says. A query over one stream is followed by position like all others.
+    ///
+    /// # Errors
+    /// [`ConsumerError::InUse`] while another one of this name lives; [`ConsumerError::Append`] for an impossible name.
+    pub fn consumer(&self, name: &str, query: &Query) -> Result<Consumer, ConsumerError> {
+        let claim = claim(self, name)?;
+        let subscription = self.subscribe(&starting(self, name, query)?);
+        let (log, name, query) = (self.clone(), name.to_owned(), query.clone());
+        Ok(Consumer { log, name, query, subscription, durable_acks: false, _claim: claim })
+    }
+
+    /// Moves a consumer's place, which need not exist, and blocks until that is durable. A [`Consumer`] of this name that is
+    /// reading just now does not notice: use its own [`Consumer::seek`].
+    ///
+    /// # Errors
+    /// [`AppendError::BeyondEnd`] if there is no event at the position yet; else see [`AppendError`].
+    pub fn seek_consumer(&self, name: &str, to: Seek) -> Result<(), ConsumerError> {
+        crate::engine::check_consumer(name)?;
+        let end = self.last_position();
+        let position = match to {
+            Seek::Beginning => 0,
+            Seek::Latest => end,
+            Seek::After(asked) if asked > end => {
+                return Err(AppendError::BeyondEnd { what: "position", asked, end }.into());
+            }
+            Seek::After(position) => position,
+            Seek::LastAcknowledged => return Ok(()),
+        };
+        self.write_kept(&place_name(name), KeptCondition::Any, Some(&encode_place(position)))?;
+        Ok(())
+    }
+
+    /// Forgets a consumer's place: the next one of this name is new. Blocks until that is durable.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn forget_consumer(&self, name: &str) -> Result<(), ConsumerError> {
+        crate::engine::check_consumer(name)?;
+        self.write_kept(&place_name(name), KeptCondition::Any, None)?;
+        Ok(())
+    }
+
+    /// Names of the consumers and groups that have a place and are greater than `after`, in byte order, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn list_consumers(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, ReadError> {
+        let after = after.map(place_name);
+        let found = self.list_kept(&place_prefix(), after.as_deref(), limit)?;
+        let name = |kept: &crate::KeptValue| kept.name.strip_prefix(&place_prefix()).map(str::to_owned);
+        Ok(found.iter().filter_map(name).collect())
+    }
+}
+
+/// The right to be the consumer of a name.
+pub(crate) fn claim(log: &EventLog, name: &str) -> Result<Claim, ConsumerError> {
+    crate::engine::check_consumer(name)?;
+    let in_use = || ConsumerError::InUse { name: name.to_owned() };
+    log.try_claim(&place_name(name)).ok_or_else(in_use)
+}
+
+/// The query behind a consumer's place, or as it is for a new consumer.
+pub(crate) fn starting(log: &EventLog, name: &str, query: &Query) -> Result<Query, ReadError> {
+    if log.kept(&place_name(name))?.is_none() {
+        return Ok(query.clone());
+    }
+    Ok(behind(log, log.acknowledged(name)?, query))
+}
+
+/// The query behind a position.
+fn behind(log: &EventLog, position: u64, query: &Query) -> Query {
+    let place = match &query.scope {
+        Scope::Stream(id) => log.version_at(id, position),
+        _ => position,
+    };
+    query.clone().after(place)
+}
+
+impl Consumer {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether [`Received::ack`] blocks until the place is durable. Default: no; then a burst of acknowledgements is one
+    /// small write within 50 ms, and a crash may bring back the events of that time.
+    #[must_use]
+    pub fn durable_acks(mut self, durable: bool) -> Consumer {
+        self.durable_acks = durable;
+        self
+    }
+
+    /// Up to where everything is acknowledged.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn acknowledged(&self) -> Result<u64, ReadError> {
+        self.log.acknowledged(&self.name)
+    }
+
+    /// Goes on elsewhere, and blocks until that place is durable ([`Seek::LastAcknowledged`] is already).
+    ///
+    /// # Errors
+    /// As [`EventLog::seek_consumer`]; the consumer stays where it is then.
+    pub fn seek(&mut self, to: Seek) -> Result<(), ConsumerError> {
+        self.log.seek_consumer(&self.name, to)?;
+        self.subscription = self.log.subscribe(&behind(&self.log, self.acknowledged()?, &self.query));
+        Ok(())
+    }
+
+    /// How far the log is ahead of what was read. See [`Subscription::lag`].
+    pub fn lag(&self) -> u64 {
+        self.subscription.lag()
+    }
+
+    /// A handle that ends this consumer's reading from another thread, until it seeks.
+    pub fn canceller(&self) -> Canceller {
+        self.subscription.canceller()
+    }
+
+    /// The next event, waited for at most so long; `Ok(None)` when none came. To tell the end from the wait, see
+    /// [`Consumer::is_ended`].
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Received>, ReadError> {
+        match self.subscription.next_within(timeout)? {
+            Next::Event(event) => Ok(Some(self.received(event))),
+            Next::TimedOut | Next::Ended => Ok(None),
+        }
+    }
+
+    /// Whether no event will come any more: the log was closed and read to its end, or the reading was cancelled.
+    pub fn is_ended(&self) -> bool {
+        self.subscription.is_ended()
+    }
+
+    fn received(&self, event: RecordedEvent) -> Received {
+        let (log, consumer) = (self.log.clone(), self.name.clone());
+        Received { event, log, consumer, durable_acks: self.durable_acks }
+    }
+}
+
+impl Iterator for Consumer {
+    type Item = Result<Received, ReadError>;
+
+    /// Blocks until there is an event.
+    fn next(&mut self) -> Option<Self::Item> {
+        let event = self.subscription.next()?;
+        Some(event.map(|event| self.received(event)))
+    }
+}
+
+impl Stream for Consumer {
+    type Item = Result<Received, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = Pin::new(&mut self.subscription).poll_next(context);
+        polled.map(|event| event.map(|event| event.map(|event| self.received(event))))
+    }
+}
+
+impl Received {
+    /// Acknowledges this event and all before it. See [`Consumer::durable_acks`] for when that is durable. Acknowledging
+    /// what was acknowledged already changes nothing.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub fn ack(&self) -> Result<(), ConsumerError> {
+        let position = self.event.position();
+        if self.durable_acks {
+            if position > self.log.acknowledged(&self.consumer)? {
+                let name = place_name(&self.consumer);
+                self.log.write_kept(&name, KeptCondition::Any, Some(&encode_place(position)))?;
+            }
+        } else {
+            self.log.acknowledge(&self.consumer, position)?;
+        }
+        Ok(())
+    }
+
+    /// Commits a batch that acknowledges this event and all before it: exactly once. Blocks as
+    /// [`BatchBuilder::commit`] does.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; nothing was acknowledged then.
+    pub fn ack_with(&self, batch: BatchBuilder<'_>) -> Result<BatchAppended, AppendError> {
+        batch.acknowledge(&self.consumer, self.event.position()).commit()
+    }
+
+    /// The event itself.
+    pub fn into_event(self) -> RecordedEvent {
+        self.event
+    }
+}
+
+impl Deref for Received {
+    type Target = RecordedEvent;
+
+    fn deref(&self) -> &RecordedEvent {
+        &self.event
+    }
+}
