@@ -71,6 +71,8 @@ mod options;
 mod query;
 mod segment;
 pub mod storage;
+#[cfg(feature = "serde")]
+pub mod typed;
 mod types;
 
 pub use consumer::{

@@ -20,3 +20,4 @@ mod shelf;
 mod simdisk;
 mod threads;
 mod tidy;
+mod typed;
