@@ -7,6 +7,7 @@
 mod calls;
 mod crash;
 mod damage;
+mod follow;
 mod found;
 mod golden;
 mod kill;
