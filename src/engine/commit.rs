@@ -265,7 +265,7 @@ impl Shared {
             view.index.streams.apply(change.clone());
         }
         for change in &batch.kept_changes {
-            view.index.kept.apply(change.clone());
+            view.index.kept.apply(&change.name, change.revision, change.place);
         }
         view.visible = Watermark {
             position: batch.chain.next_position - 1,

@@ -212,7 +212,8 @@ impl Subscription {
             if end <= self.place && (!gone || self.query.tenant.is_some()) {
                 return None;
             }
-            let query = self.query.clone().after(self.place);
+            // The limit is counted here: a cursor without one has less to look at.
+            let query = self.query.clone().after(self.place).limit(u64::MAX);
             self.events = Some((Cursor::query(&self.shared, &query).into_iter(), end));
         }
     }

@@ -5,7 +5,7 @@
 //! watchers out of here and wakes them. Whichever of the two comes second sees the other. An idle watcher costs a commit
 //! nothing but the look into two tables.
 
-use crate::engine::sync::{Arc, Mutex};
+use crate::engine::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::error::PoisonCause;
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
@@ -30,6 +30,8 @@ pub(crate) enum Over {
 #[derive(Debug)]
 pub(crate) struct Watcher {
     key: Key,
+    /// 1 once it is cancelled. Looked at for each event, and so no part of the state.
+    cancelled: AtomicU64,
     state: Mutex<WatcherState>,
 }
 
@@ -38,26 +40,23 @@ struct WatcherState {
     /// Is in the tables.
     armed: bool,
     waker: Option<Waker>,
-    cancelled: bool,
 }
 
 impl Watcher {
     pub(crate) fn new(key: Key) -> Arc<Watcher> {
-        Arc::new(Watcher { key, state: Mutex::default() })
+        Arc::new(Watcher { key, cancelled: AtomicU64::new(0), state: Mutex::default() })
     }
 
     /// Ends the waiting for good, and wakes who waits.
     pub(crate) fn cancel(&self) {
-        let waker = {
-            let mut state = self.state.lock();
-            state.cancelled = true;
-            state.waker.take()
-        };
+        // First the flag, then the waker: whoever puts one there afterwards looks at the flag once more.
+        self.cancelled.store(1, Ordering::SeqCst);
+        let waker = self.state.lock().waker.take();
         waker.into_iter().for_each(Waker::wake);
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.state.lock().cancelled
+        self.cancelled.load(Ordering::SeqCst) != 0
     }
 
     fn disarm(&self) -> Option<Waker> {

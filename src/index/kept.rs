@@ -62,14 +62,16 @@ impl KeptValues {
         expect("revision of a kept value", due, revision)
     }
 
-    pub(crate) fn apply(&mut self, change: KeptChange) {
-        self.last_revision = self.last_revision.max(change.revision);
-        match change.place {
-            Some(place) => {
-                self.places.insert(change.name, place);
+    pub(crate) fn apply(&mut self, name: &str, revision: u64, place: Option<KeptPlace>) {
+        self.last_revision = self.last_revision.max(revision);
+        match (place, self.places.get_mut(name)) {
+            // Most changes overwrite: the name is there already.
+            (Some(place), Some(known)) => *known = place,
+            (Some(place), None) => {
+                self.places.insert(name.into(), place);
             }
-            None => {
-                self.places.remove(&change.name);
+            (None, _) => {
+                self.places.remove(name);
             }
         }
     }
@@ -79,18 +81,14 @@ impl KeptValues {
 mod tests {
     use super::*;
 
-    fn change(name: &str, revision: u64, kept: bool) -> KeptChange {
-        let place = KeptPlace { revision, offset: 4096, segment: 1, len: 24, id_checksum: 0 };
-        KeptChange { name: name.into(), revision, place: kept.then_some(place) }
-    }
-
     #[test]
     fn the_last_change_of_a_name_counts() {
         let mut kept = KeptValues::default();
         for (name, is_kept) in [("b", true), ("a", true), ("b", true), ("ab", true), ("a", false)] {
             let revision = kept.last_revision + 1;
             kept.check(revision, false).unwrap();
-            kept.apply(change(name, revision, is_kept));
+            let place = KeptPlace { revision, offset: 4096, segment: 1, len: 24, id_checksum: 0 };
+            kept.apply(name, revision, is_kept.then_some(place));
         }
         assert_eq!((kept.get("b").unwrap().revision, kept.get("a")), (3, None));
         let names = |prefix, after| kept.page(prefix, after).map(|(name, _)| name).collect::<Vec<_>>();

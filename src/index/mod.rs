@@ -11,7 +11,7 @@ pub(crate) mod tenants;
 use crate::error::Fault;
 use crate::format::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
 use crate::format::section::{Control, ENTRY_BYTES, IdBlock, SectionKind, Sections};
-use kept::{KeptChange, KeptPlace, KeptValues};
+use kept::{KeptPlace, KeptValues};
 use marks::Marks;
 use streams::{Change, Run, StreamChange, Streams};
 use tenants::NO_TENANT;
@@ -71,7 +71,7 @@ impl Index {
                     id_checksum: entry.id_checksum,
                 };
                 let place = (entry.kind != SectionKind::Unkeep).then_some(place);
-                self.kept.apply(KeptChange { name: block.id.into(), revision: entry.number, place });
+                self.kept.apply(block.id, entry.number, place);
                 continue;
             } else {
                 match Control::decode(entry.kind, &bytes[used..])? {
