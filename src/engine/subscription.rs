@@ -176,6 +176,7 @@ impl Subscription {
     }
 
     /// What is there now: an event, an error, the end; `None` if it is worth waiting.
+    #[inline]
     fn look(&mut self) -> Option<Option<Result<RecordedEvent, ReadError>>> {
         loop {
             self.ended |= self.watcher.is_cancelled() || self.query.limit == 0;
@@ -236,6 +237,10 @@ impl Iterator for Subscription {
 
     /// Blocks until there is an event.
     fn next(&mut self) -> Option<Self::Item> {
+        // Behind the log there is always an event: that way is short.
+        if let Some(found) = self.look() {
+            return found;
+        }
         match self.wait(None) {
             Ok(Next::Event(event)) => Some(Ok(event)),
             Ok(Next::TimedOut | Next::Ended) => None,
