@@ -154,6 +154,23 @@ fn fixtures() -> Vec<Fixture> {
         vec![w.image()],
     );
 
+    let mut w = writer();
+    let place = |position: u64| position.to_le_bytes();
+    let parked = [&at(9).to_le_bytes()[..], &3u32.to_le_bytes(), &7u32.to_le_bytes(), b"no desk"].concat();
+    w.batch().append(at(1), (1..=9).map(|version| one("a", version)).collect());
+    let records = vec![
+        Section::control(KEEP, "annals/consumer/billing", 1, &place(4)),
+        Section::control(KEEP, "annals/done/7:billing/00000000000000000006", 2, b""),
+        Section::control(KEEP, "annals/parked/7:billing/00000000000000000003", 3, &parked),
+    ];
+    w.batch().append(at(2), records);
+    w.batch().append(at(3), vec![Section::control(KEEP, "annals/consumer/billing", 4, &place(5))]);
+    add(
+        "consumers",
+        "Where a consumer is: all up to position 5 is done, and 6; 3 was set aside.",
+        vec![w.image()],
+    );
+
     let mut w = Writer::new(
         Header {
             ordinal: 3,
@@ -309,7 +326,7 @@ impl Fixture {
 }
 
 /// One line an event, one line a stream.
-fn listing(events: &[Shown], streams: &[(String, Stream)]) -> String {
+fn listing(events: &[Shown], streams: &[(String, Stream)], kept: &[(String, u64, Vec<u8>)]) -> String {
     let mut text = String::new();
     for e in events {
         let id: String = e.id.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -323,6 +340,9 @@ fn listing(events: &[Shown], streams: &[(String, Stream)]) -> String {
         } = s;
         let attributes = s.attributes.escape_ascii();
         writeln!(text, "stream {id:?}: {creation_ordinal}th, version {version}, first {first_kept}, tombstoned {tombstoned}, tenant {tenant:?}, attributes \"{attributes}\", created {created}, last append {last_append}").unwrap();
+    }
+    for (name, revision, value) in kept {
+        writeln!(text, "kept {name:?}: revision {revision}, value \"{}\"", value.escape_ascii()).unwrap();
     }
     text
 }
@@ -342,7 +362,9 @@ fn listing_by_scribe(log: &Log) -> String {
         payload: standing.event.payload.clone(),
     });
     let streams: Vec<_> = log.streams.iter().map(|(id, stream)| (id.clone(), stream.clone())).collect();
-    listing(&shown.collect::<Vec<_>>(), &streams)
+    let kept: Vec<_> =
+        log.kept.iter().map(|(name, (revision, value))| (name.clone(), *revision, value.clone())).collect();
+    listing(&shown.collect::<Vec<_>>(), &streams, &kept)
 }
 
 fn listing_by_engine(log: &EventLog, first: u64) -> String {
@@ -363,7 +385,9 @@ fn listing_by_engine(log: &EventLog, first: u64) -> String {
         (id, stream)
     };
     let streams: Vec<_> = log.list_streams("", None, 1000).into_iter().map(stream).collect();
-    listing(&shown, &streams)
+    let kept = log.list_kept("", None, 1000).unwrap().into_iter();
+    let kept: Vec<_> = kept.map(|kept| (kept.name, kept.revision.unwrap(), kept.value.to_vec())).collect();
+    listing(&shown, &streams, &kept)
 }
 
 #[test]
@@ -448,6 +472,13 @@ fn golden_reader_reads_what_the_engine_wrote() {
         waiting.drain(..).for_each(|pending| _ = pending.wait().unwrap());
         log.append("registered", ExpectedVersion::NotRegistered, &[]).unwrap();
         log.tombstone("s1", ExpectedVersion::StreamExists).unwrap();
+        log.truncate_before("s2", 5, ExpectedVersion::StreamExists).unwrap();
+        log.tenant("t").create_stream("of t", ExpectedVersion::NotRegistered, b"attributes").unwrap();
+        log.tenant("t").append("s3", ExpectedVersion::Any, &[]).unwrap();
+        log.keep("k", annals::KeptCondition::Absent, b"old").unwrap();
+        log.batch().keep("k", "new").unkeep("none", annals::KeptCondition::Absent).commit().unwrap();
+        log.acknowledge("billing", 7).unwrap();
+        log.keep("last", annals::KeptCondition::Any, b"").unwrap();
         let listing = listing_by_engine(&log, 1);
         assert_eq!(listing.lines().filter(|line| line.starts_with("event")).count(), 240);
         log.close().unwrap();

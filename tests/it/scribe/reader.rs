@@ -44,6 +44,8 @@ pub(crate) struct Log {
     pub(crate) segments: Vec<Segment>,
     /// The registered streams.
     pub(crate) streams: BTreeMap<String, Stream>,
+    /// Kept values by name, with their revisions.
+    pub(crate) kept: BTreeMap<String, (u64, Vec<u8>)>,
     /// Ordinal and position of the last `log-starts-at`.
     pub(crate) starts_at: Option<(u64, u64)>,
 }
@@ -157,6 +159,7 @@ struct Reader {
     /// Tombstoned ids, registered or not.
     gone: HashSet<String>,
     creations: u64,
+    revision: u64,
 }
 
 impl Reader {
@@ -266,6 +269,23 @@ impl Reader {
         }
         if section.kind == TOMBSTONE {
             self.gone.insert(section.id.clone());
+        }
+        if matches!(section.kind, KEEP | UNKEEP) {
+            let late = self.log.segments.first().map_or(self.before.as_ref(), |first| Some(&first.header));
+            let starts_late = late.is_some_and(|header| header.ordinal != 1);
+            if section.first <= self.revision || !starts_late && section.first != self.revision + 1 {
+                return Err("revision of a kept value");
+            }
+            self.revision = section.first;
+        }
+        let kept = self.log.kept.get(&section.id).map_or(0, |(revision, _)| *revision);
+        match section.kind {
+            KEEP | CARRY_KEPT if section.first >= kept => {
+                self.revision = self.revision.max(section.first);
+                self.log.kept.insert(section.id.clone(), (section.first, content.to_vec()));
+            }
+            UNKEEP => _ = self.log.kept.remove(&section.id),
+            _ => {}
         }
         let Some(stream) = self.log.streams.get_mut(&section.id) else { return Ok(()) };
         if registers && stream.tenant.is_empty() {
