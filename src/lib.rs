@@ -38,6 +38,17 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Life on the log
+//!
+//! * [`EventLog::subscribe`]: follow what a [`Query`] describes, from the beginning, from a place or from now; blocking or async.
+//! * [`EventLog::consumer`] and [`EventLog::group`]: readers with a durable place, alone or sharing the work, at least once or
+//!   exactly once.
+//! * [`EventLog::keep`]: small values under names, beside the events and in the same batches.
+//! * [`EventLog::tenant`]: streams that belong to somebody.
+//! * [`NewEvent::with_id`]: appends that can be repeated without harm ([`Options::idempotency_window`]).
+//! * [`EventLog::create_stream`], [`EventLog::truncate_before`], [`EventLog::tombstone`]: streams made, cut and ended.
+//! * With the feature `serde`, the module `typed`: events of your own types.
+//!
 //! # What is promised
 //!
 //! * **Acknowledged is durable.** When [`EventLog::append`] returns, `fdatasync` has returned for its bytes.
