@@ -203,16 +203,31 @@ impl Group {
         }
     }
 
-    /// Takes in an event that was set aside, unless it is here already.
-    pub(crate) fn add_replay(&self, work: Work) -> bool {
-        let mut state = self.inner.state.lock();
-        let new = !state.lanes.has(&work.event);
-        if new {
-            state.lanes.add(work);
+    /// Takes in an event that was set aside, unless it is on its way already or `find` does not find it.
+    pub(crate) fn replay_from_list(
+        &self,
+        position: u64,
+        find: impl FnOnce(u64) -> Result<Option<RecordedEvent>, ReadError>,
+    ) -> Result<bool, ConsumerError> {
+        // Announced before the list is looked at: whoever acknowledges it in between is seen there.
+        if !self.inner.state.lock().lanes.begin_replay(position) {
+            return Ok(false);
         }
+        let found = find(position);
+        let mut state = self.inner.state.lock();
+        let Ok(Some(event)) = found else {
+            state.lanes.end_replay(position);
+            return Ok(found?.is_some());
+        };
+        state.lanes.add(Work { event, failures: 0, reason: String::new(), replayed: true });
         drop(state);
         self.inner.bell.ring();
-        new
+        Ok(true)
+    }
+
+    /// Withdraws a replay that nobody works on.
+    pub(crate) fn withdraw(&self, position: u64) {
+        self.inner.state.lock().lanes.end_replay(position);
     }
 }
 
@@ -229,6 +244,8 @@ impl State {
         waker: &Waker,
         now: Instant,
     ) -> Result<Option<GroupWork>, ReadError> {
+        // A closed log takes no acknowledgement: what is out or waits will come again, to whoever opens it.
+        self.stopped |= self.subscription.is_over();
         if self.stopped {
             return Ok(Some(GroupWork::Ended));
         }
@@ -237,7 +254,9 @@ impl State {
                 return Ok(Some(GroupWork::Work(work)));
             }
             if self.lanes.len() >= options.window {
-                return Ok(None);
+                // Nothing is read now, but the end of the log must wake those who wait.
+                self.stopped |= !self.subscription.watch(waker);
+                return Ok(self.stopped.then_some(GroupWork::Ended));
             }
             match &self.ended {
                 Some(Err(error)) => return Err(error.clone()),
@@ -247,9 +266,8 @@ impl State {
             match self.subscription.poll_event(waker) {
                 Poll::Pending => return Ok(None),
                 Poll::Ready(None) => {
-                    // A closed log takes no acknowledgement: what is out will come again, to whoever opens it.
-                    self.stopped |= self.subscription.is_over();
                     self.ended = Some(Ok(()));
+                    self.stopped |= self.subscription.is_over();
                     if self.stopped {
                         return Ok(Some(GroupWork::Ended));
                     }

@@ -36,6 +36,8 @@ pub(crate) struct Lanes {
     delayed: BinaryHeap<Reverse<(Instant, String)>>,
     /// Positions that were taken from the log and are not done.
     open: BTreeSet<u64>,
+    /// Positions of replays that wait or are out.
+    replays: BTreeSet<u64>,
 }
 
 impl Lanes {
@@ -78,10 +80,16 @@ impl Lanes {
                 self.ready.push_back(stream);
             }
         }
-        let stream = self.ready.pop_front()?;
-        let lane = self.lanes.get_mut(&stream)?;
-        lane.busy = true;
-        lane.waiting.pop_front()
+        loop {
+            let stream = self.ready.pop_front()?;
+            let Some(lane) = self.lanes.get_mut(&stream) else { continue };
+            lane.busy = true;
+            match lane.waiting.pop_front() {
+                Some(work) => return Some(work),
+                // What waited was withdrawn.
+                None => _ = self.lanes.remove(&stream),
+            }
+        }
     }
 
     /// When the next delayed stream is due.
@@ -91,9 +99,8 @@ impl Lanes {
 
     /// An event that was given out is done with.
     pub(crate) fn done(&mut self, work: &Work) {
-        if !work.replayed {
-            self.open.remove(&work.event.position());
-        }
+        let of = if work.replayed { &mut self.replays } else { &mut self.open };
+        of.remove(&work.event.position());
         let stream = work.event.stream();
         let Some(lane) = self.lanes.get_mut(stream) else { return };
         lane.busy = false;
@@ -113,9 +120,19 @@ impl Lanes {
         self.delayed.push(Reverse((due, stream)));
     }
 
-    /// Whether an event that was set aside is being replayed.
-    pub(crate) fn has(&self, event: &RecordedEvent) -> bool {
-        let lane = self.lanes.get(event.stream());
-        lane.is_some_and(|lane| lane.waiting.iter().any(|work| work.event.position() == event.position()))
+    /// Announces the replay of an event that was set aside. `false`: it is on its way already.
+    pub(crate) fn begin_replay(&mut self, position: u64) -> bool {
+        self.replays.insert(position)
+    }
+
+    /// Withdraws a replay, unless it is out.
+    pub(crate) fn end_replay(&mut self, position: u64) {
+        let mut waiting = self.lanes.values_mut().map(|lane| &mut lane.waiting);
+        let is_it = |work: &Work| work.replayed && work.event.position() == position;
+        let found = waiting.find_map(|waiting| Some((waiting.iter().position(is_it)?, waiting)));
+        if let Some((at, waiting)) = found {
+            waiting.remove(at);
+        }
+        self.replays.remove(&position);
     }
 }

@@ -7,12 +7,14 @@ use crate::consumer::ConsumerError;
 use crate::engine::{BatchAppended, BatchBuilder, Canceller, Claim, EventLog, Next, Subscription};
 use crate::error::{AppendError, ReadError};
 use crate::event::RecordedEvent;
-use crate::format::consumer::{encode_place, place_name, place_prefix};
+use crate::format::consumer::{done_prefix, encode_place, parked_prefix, place_name, place_prefix};
 use crate::query::{Query, Scope};
 use crate::types::KeptCondition;
 use futures_core::Stream;
+use parking_lot::Mutex;
 use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -55,6 +57,7 @@ pub struct Consumer {
     query: Query,
     subscription: Subscription,
     durable_acks: bool,
+    acks: Arc<Mutex<()>>,
     _claim: Claim,
 }
 
@@ -65,6 +68,8 @@ pub struct Received {
     log: EventLog,
     consumer: String,
     durable_acks: bool,
+    /// Held while the place is written: it only moves forward.
+    acks: Arc<Mutex<()>>,
 }
 
 impl EventLog {
@@ -77,7 +82,8 @@ impl EventLog {
         let claim = claim(self, name)?;
         let subscription = self.subscribe(&starting(self, name, query)?);
         let (log, name, query) = (self.clone(), name.to_owned(), query.clone());
-        Ok(Consumer { log, name, query, subscription, durable_acks: false, _claim: claim })
+        let acks = Arc::default();
+        Ok(Consumer { log, name, query, subscription, durable_acks: false, acks, _claim: claim })
     }
 
     /// Moves a consumer's place, which need not exist, and blocks until that is durable. A [`Consumer`] of this name that is
@@ -97,17 +103,21 @@ impl EventLog {
             Seek::After(position) => position,
             Seek::LastAcknowledged => return Ok(()),
         };
-        self.write_kept(&place_name(name), KeptCondition::Any, Some(&encode_place(position)))?;
+        let batch = self.batch().keep_reserved(&place_name(name), Some(&encode_place(position)));
+        without(self, batch, &done_prefix(name)).commit()?;
         Ok(())
     }
 
-    /// Forgets a consumer's place: the next one of this name is new. Blocks until that is durable.
+    /// Forgets a consumer: its place, and if it is a group, what it has set aside. The next one of this name is new. Blocks
+    /// until that is durable.
     ///
     /// # Errors
     /// See [`AppendError`].
     pub fn forget_consumer(&self, name: &str) -> Result<(), ConsumerError> {
         crate::engine::check_consumer(name)?;
-        self.write_kept(&place_name(name), KeptCondition::Any, None)?;
+        let batch = self.batch().keep_reserved(&place_name(name), None);
+        let batch = without(self, batch, &done_prefix(name));
+        without(self, batch, &parked_prefix(name)).commit()?;
         Ok(())
     }
 
@@ -121,6 +131,11 @@ impl EventLog {
         let name = |kept: &crate::KeptValue| kept.name.strip_prefix(&place_prefix()).map(str::to_owned);
         Ok(found.iter().filter_map(name).collect())
     }
+}
+
+/// Adds to a batch that all kept values under a prefix go.
+fn without<'a>(log: &EventLog, batch: BatchBuilder<'a>, prefix: &str) -> BatchBuilder<'a> {
+    log.kept_names(prefix).iter().fold(batch, |batch, name| batch.keep_reserved(name, None))
 }
 
 /// The right to be the consumer of a name.
@@ -175,7 +190,8 @@ impl Consumer {
     /// As [`EventLog::seek_consumer`]; the consumer stays where it is then.
     pub fn seek(&mut self, to: Seek) -> Result<(), ConsumerError> {
         self.log.seek_consumer(&self.name, to)?;
-        self.subscription = self.log.subscribe(&behind(&self.log, self.acknowledged()?, &self.query));
+        // Without a place, the query says where to begin.
+        self.subscription = self.log.subscribe(&starting(&self.log, &self.name, &self.query)?);
         Ok(())
     }
 
@@ -207,8 +223,8 @@ impl Consumer {
     }
 
     fn received(&self, event: RecordedEvent) -> Received {
-        let (log, consumer) = (self.log.clone(), self.name.clone());
-        Received { event, log, consumer, durable_acks: self.durable_acks }
+        let (log, consumer, acks) = (self.log.clone(), self.name.clone(), self.acks.clone());
+        Received { event, log, consumer, durable_acks: self.durable_acks, acks }
     }
 }
 
@@ -238,24 +254,29 @@ impl Received {
     /// # Errors
     /// See [`AppendError`].
     pub fn ack(&self) -> Result<(), ConsumerError> {
+        let _in_order = self.acks.lock();
         let position = self.event.position();
-        if self.durable_acks {
-            if position > self.log.acknowledged(&self.consumer)? {
-                let name = place_name(&self.consumer);
-                self.log.write_kept(&name, KeptCondition::Any, Some(&encode_place(position)))?;
-            }
-        } else {
-            self.log.acknowledge(&self.consumer, position)?;
+        if !self.durable_acks {
+            return Ok(self.log.acknowledge(&self.consumer, position)?);
+        }
+        let name = place_name(&self.consumer);
+        let place = self.log.acknowledged(&self.consumer)?;
+        // A place that was set lazily may stand there and not be durable.
+        let durable = self.log.kept(&name)?.is_some_and(|kept| kept.revision.is_some());
+        if position > place || !durable {
+            self.log.write_kept(&name, KeptCondition::Any, Some(&encode_place(position.max(place))))?;
         }
         Ok(())
     }
 
     /// Commits a batch that acknowledges this event and all before it: exactly once. Blocks as
-    /// [`BatchBuilder::commit`] does.
+    /// [`BatchBuilder::commit`] does. One such batch of a consumer is under way at a time; to have more, submit batches with
+    /// [`BatchBuilder::acknowledge`], in the order of their events.
     ///
     /// # Errors
     /// See [`AppendError`]; nothing was acknowledged then.
     pub fn ack_with(&self, batch: BatchBuilder<'_>) -> Result<BatchAppended, AppendError> {
+        let _in_order = self.acks.lock();
         batch.acknowledge(&self.consumer, self.event.position()).commit()
     }
 

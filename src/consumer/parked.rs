@@ -4,7 +4,6 @@
 
 use crate::consumer::ConsumerError;
 use crate::consumer::group::Group;
-use crate::consumer::lanes::Work;
 use crate::error::{Corruption, ReadError};
 use crate::format::consumer::{ParkedValue, at_position, parked_prefix, position_of};
 use crate::types::{KeptCondition, Location};
@@ -49,12 +48,10 @@ impl Group {
     /// # Errors
     /// See [`ReadError`].
     pub fn replay(&self, position: u64) -> Result<bool, ConsumerError> {
-        let name = at_position(&parked_prefix(self.name()), position);
-        if self.log().kept(&name)?.is_none() {
-            return Ok(false);
-        }
-        let Some(event) = self.log().event_at(position)? else { return Ok(false) };
-        Ok(self.add_replay(Work { event, failures: 0, reason: String::new(), replayed: true }))
+        self.replay_from_list(position, |position| {
+            let name = at_position(&parked_prefix(self.name()), position);
+            if self.log().kept(&name)?.is_none() { Ok(None) } else { self.log().event_at(position) }
+        })
     }
 
     /// Gives everything that was set aside to the members again; how many events that are.
@@ -73,12 +70,15 @@ impl Group {
         }
     }
 
-    /// Takes an event off the list without dealing with it, and blocks until that is durable.
+    /// Takes an event off the list without dealing with it, and blocks until that is durable. `false`: it is not in the
+    /// list. A replay that waits is withdrawn; one that a member works on goes on.
     ///
     /// # Errors
     /// See [`AppendError`](crate::AppendError).
     pub fn discard(&self, position: u64) -> Result<bool, ConsumerError> {
         let name = at_position(&parked_prefix(self.name()), position);
-        Ok(self.log().write_kept(&name, KeptCondition::Any, None)?.replaced.is_some())
+        let was_there = self.log().write_kept(&name, KeptCondition::Any, None)?.replaced.is_some();
+        self.withdraw(position);
+        Ok(was_there)
     }
 }

@@ -124,9 +124,12 @@ impl<'a> BatchBuilder<'a> {
     /// Acknowledges everything up to `position` for a consumer with this batch: what the batch appends and the
     /// consumer's progress are durable together, or neither is. That is exactly-once processing. See
     /// [`EventLog::acknowledge`].
+    ///
+    /// A place that stands there or further already stays as it is; that is decided by this call. Batches of one consumer
+    /// that are under way at once must be sent off in the order of their events.
     pub fn acknowledge(self, consumer: &str, position: u64) -> Self {
-        let end = self.log.last_position();
-        self.with(|request| acknowledge(request, consumer, position, end))
+        let log = self.log;
+        self.with(|request| acknowledge(request, consumer, position, log))
     }
 
     /// What [`BatchBuilder::commit`] waits for, instead of the log's own setting.

@@ -2,7 +2,7 @@
 //!
 //! Owns the verdict and which batch it rests on. Changes nothing.
 
-use crate::engine::head::{Head, KeptHead};
+use crate::engine::head::{Head, Heads, KeptHead};
 use crate::engine::request::Request;
 use crate::engine::sequencer::Sequencer;
 use crate::engine::view::View;
@@ -11,21 +11,6 @@ use crate::format::section::SectionKind;
 use crate::index::tenants::NO_TENANT;
 use crate::types::NUMBER_MAX;
 use parking_lot::RwLock;
-
-/// The states of an append's parties, in their order.
-#[derive(Debug, Default)]
-pub(crate) struct Heads {
-    /// With the stream's number, if it has one.
-    pub(crate) streams: Vec<(Option<u32>, Head)>,
-    pub(crate) kept: Vec<KeptHead>,
-}
-
-impl Heads {
-    pub(crate) fn clear(&mut self) {
-        self.streams.clear();
-        self.kept.clear();
-    }
-}
 
 impl Sequencer {
     /// Finds each party's head and compares it with the condition. Says which batch the answer rests on.

@@ -103,10 +103,13 @@ impl FrameSource {
             for raw in table.as_chunks::<ENTRY_BYTES>().0 {
                 let entry =
                     SectionEntry::decode(raw).map_err(|fault| segment.corrupt(place.offset, fault))?;
-                if entry.kind == SectionKind::Events {
+                let next_position = position + u64::from(entry.events);
+                // A cursor may begin or end in the middle of a frame: what lies outside must not cost it anything.
+                let wanted = next_position > extent.wanted.start && position < extent.wanted.end;
+                if entry.kind == SectionKind::Events && wanted {
                     frame.sections.push(FrameSection { entry, offset, first_position: position });
                 }
-                position += u64::from(entry.events);
+                position = next_position;
                 offset += u64::from(entry.len);
             }
             expect("end of the sections", place.offset + header.frame_len(), offset)

@@ -58,3 +58,18 @@ impl KeptHead {
         }
     }
 }
+
+/// The states of an append's parties, in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Heads {
+    /// With the stream's number, if it has one.
+    pub(crate) streams: Vec<(Option<u32>, Head)>,
+    pub(crate) kept: Vec<KeptHead>,
+}
+
+impl Heads {
+    pub(crate) fn clear(&mut self) {
+        self.streams.clear();
+        self.kept.clear();
+    }
+}

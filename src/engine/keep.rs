@@ -16,6 +16,7 @@ use crate::index::kept::KeptPlace;
 use crate::segment::reader::Segment;
 use crate::types::{Durability, KeptCondition, Location};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -133,6 +134,16 @@ impl EventLog {
             let kept = &view.index.kept;
             let new = overlay.page(prefix, None).filter(|(name, _)| kept.get(name).is_none()).count();
             (kept.page(prefix, None).count() + new) as u64
+        })
+    }
+
+    /// All names that start with `prefix`.
+    pub(crate) fn kept_names(&self, prefix: &str) -> BTreeSet<String> {
+        let shared = self.shared();
+        shared.lazies.with(|overlay| {
+            let lazy = overlay.page(prefix, None).map(|(name, _)| name.to_owned());
+            let view = shared.view.read();
+            lazy.chain(view.index.kept.page(prefix, None).map(|(name, _)| name.to_owned())).collect()
         })
     }
 
@@ -257,16 +268,21 @@ impl Found {
     }
 }
 
-/// Adds an acknowledgement to an append.
+/// Adds an acknowledgement to an append, unless the consumer's place stands there already.
 pub(crate) fn acknowledge(
     request: &mut Request,
     consumer: &str,
     position: u64,
-    end: u64,
+    log: &EventLog,
 ) -> Result<(), AppendError> {
     check_consumer(consumer)?;
-    check_position(position, end)?;
-    request.keep(&place_name(consumer), KeptCondition::Any, Some(&encode_place(position)))
+    check_position(position, log.last_position())?;
+    let name = place_name(consumer);
+    match log.acknowledged(consumer) {
+        Ok(place) if position <= place => request.require_kept(&name, KeptCondition::Any),
+        // What cannot be read is written anew.
+        _ => request.keep(&name, KeptCondition::Any, Some(&encode_place(position))),
+    }
 }
 
 pub(crate) fn check_consumer(name: &str) -> Result<(), AppendError> {

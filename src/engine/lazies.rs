@@ -3,17 +3,11 @@
 //! Owns them from the call until the batch that holds them is visible in the index, so that nobody sees an older value in
 //! between. What is here can be lost in a crash; it is never torn, because it is written as every other append is.
 
-use crate::engine::answer::Wait;
-use crate::engine::request::Request;
-use crate::engine::sequencer::Sequencer;
-use crate::engine::view::View;
-use crate::options::Options;
-use crate::types::KeptCondition;
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// After how long a value that was set lazily is written at the latest.
 pub(crate) const LAZY_WITHIN: Duration = Duration::from_millis(40);
@@ -32,6 +26,8 @@ struct State {
     /// How many of them are not in a batch, and how many bytes they have.
     dirty: usize,
     dirty_bytes: usize,
+    /// How many values were set so far.
+    sets: u64,
     /// Nothing would write them any more.
     ended: bool,
 }
@@ -39,6 +35,8 @@ struct State {
 #[derive(Debug)]
 struct Lazy {
     value: Bytes,
+    /// Which set it was.
+    set: u64,
     /// The batch that it is in; `None` while it waits for one.
     batch: Option<u64>,
 }
@@ -50,7 +48,7 @@ impl Lazies {
         let mut state = self.state.lock();
         let size = name.len() + value.len();
         let old = match state.values.get(name) {
-            Some(Lazy { value, batch: None }) => Some(name.len() + value.len()),
+            Some(Lazy { value, batch: None, .. }) => Some(name.len() + value.len()),
             _ => None,
         };
         let bytes = state.dirty_bytes - old.unwrap_or(0) + size;
@@ -60,8 +58,15 @@ impl Lazies {
         let first = state.dirty == 0;
         state.dirty += usize::from(old.is_none());
         state.dirty_bytes = bytes;
-        state.values.insert(name.into(), Lazy { value: Bytes::copy_from_slice(value), batch: None });
+        let set = state.sets;
+        state.sets += 1;
+        state.values.insert(name.into(), Lazy { value: Bytes::copy_from_slice(value), set, batch: None });
         Ok(first)
+    }
+
+    /// How many values were set so far: a write that comes now follows these.
+    pub(crate) fn sets(&self) -> u64 {
+        self.state.lock().sets
     }
 
     /// Refuses everything from now on.
@@ -72,6 +77,40 @@ impl Lazies {
     #[cfg(test)]
     fn is_dirty(&self) -> bool {
         self.state.lock().dirty > 0
+    }
+
+    /// Hands the first so many that were set to `write`, a frame's worth at a time, which says the batch that they are in.
+    /// Whether none waits any more.
+    pub(crate) fn hand_over<E>(
+        &self,
+        sets: u64,
+        mut write: impl FnMut(&[(&str, &Bytes)]) -> Result<u64, E>,
+    ) -> Result<bool, E> {
+        let mut state = self.state.lock();
+        while state.dirty > 0 {
+            let mut bytes = 0;
+            let waiting = state.values.iter().filter(|(_, lazy)| lazy.batch.is_none() && lazy.set < sets);
+            let fits = |(name, lazy): &(&Box<str>, &Lazy)| {
+                let before = bytes;
+                bytes += name.len() + lazy.value.len();
+                before == 0 || bytes <= FRAME_BYTES
+            };
+            let frame: Vec<(&str, &Bytes)> =
+                waiting.take_while(fits).map(|(name, lazy)| (&**name, &lazy.value)).collect();
+            if frame.is_empty() {
+                break;
+            }
+            let batch = write(&frame)?;
+            let names: Vec<Box<str>> = frame.into_iter().map(|(name, _)| name.into()).collect();
+            for name in names {
+                if let Some(lazy) = state.values.get_mut(&name) {
+                    lazy.batch = Some(batch);
+                    let bytes = name.len() + lazy.value.len();
+                    (state.dirty, state.dirty_bytes) = (state.dirty - 1, state.dirty_bytes - bytes);
+                }
+            }
+        }
+        Ok(state.dirty == 0)
     }
 
     /// Shows the values to `look` while none of them can move into the index.
@@ -113,59 +152,6 @@ impl Overlay<'_> {
     }
 }
 
-impl Sequencer {
-    /// Puts what waits here into the open batch, as far as it has room.
-    pub(crate) fn stamp_lazies(&mut self, now: u64, view: &RwLock<View>) -> Result<(), Wait> {
-        if self.poisoned.is_some() {
-            return Ok(());
-        }
-        let lazies = self.lazies.clone();
-        let mut state = lazies.state.lock();
-        while state.dirty > 0 {
-            // No limit but that of a frame: the values were checked when they were set.
-            let mut request = Request::new(&Options::default());
-            let mut taken = Vec::new();
-            let mut bytes = 0;
-            for (name, lazy) in state.values.iter().filter(|(_, lazy)| lazy.batch.is_none()) {
-                if bytes > 0 && bytes + lazy.value.len() > FRAME_BYTES {
-                    break;
-                }
-                bytes += name.len() + lazy.value.len();
-                if request.keep(name, KeptCondition::Any, Some(&lazy.value)).is_ok() {
-                    taken.push(name.clone());
-                }
-            }
-            if request.seal().is_err() {
-                break;
-            }
-            let sequenced = self.sequence_alone(&request, now, view)?;
-            if sequenced.result.is_err() {
-                break;
-            }
-            for name in taken {
-                if let Some(lazy) = state.values.get_mut(&name) {
-                    lazy.batch = Some(sequenced.batch);
-                }
-            }
-            let left = |lazy: &&Lazy| lazy.batch.is_none();
-            state.dirty = state.values.values().filter(left).count();
-            state.dirty_bytes = state
-                .values
-                .iter()
-                .filter(|(_, lazy)| left(lazy))
-                .map(|(name, lazy)| name.len() + lazy.value.len())
-                .sum();
-        }
-        self.lazy_since = None;
-        Ok(())
-    }
-
-    /// When what was set lazily must be written.
-    pub(crate) fn lazies_due(&self) -> Option<Instant> {
-        self.lazy_since.map(|since| since + LAZY_WITHIN)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +169,17 @@ mod tests {
         assert_eq!(seen, [("a".to_owned(), Bytes::from("22")), ("b".to_owned(), Bytes::from("3"))]);
         lazies.settle(u64::MAX);
         assert!(lazies.is_dirty(), "what is in no batch stays");
+        // The second and the third set wait; only the second is asked for.
+        let written = lazies.hand_over(2, |frame| {
+            assert_eq!(frame, [("a", &Bytes::from("22"))]);
+            Ok::<u64, ()>(5)
+        });
+        assert_eq!((written, lazies.set("b", b"33333", 8)), (Ok(false), Ok(false)), "room again");
+        lazies.settle(4);
+        assert!(lazies.with(|overlay| overlay.get("a").is_some()), "not visible yet");
+        lazies.settle(5);
+        assert!(lazies.with(|overlay| overlay.get("a").is_none()));
+        assert_eq!(lazies.hand_over(u64::MAX, |_| Ok::<u64, ()>(6)), Ok(true));
         lazies.end();
         assert_eq!(lazies.set("a", b"", 8), Err(()));
     }

@@ -4,6 +4,7 @@
 //! panic in a thread poisons the log and wakes everybody.
 
 use crate::engine::answer::Wait;
+use crate::engine::lazies::LAZY_WITHIN;
 use crate::engine::sequencer::{Phase, Sequencer};
 use crate::engine::shared::{Shared, now};
 use crate::engine::watchers::Over;
@@ -72,7 +73,7 @@ impl Shared {
                 return;
             }
             let witness_due = seq.unwitnessed_since.map(|since| since + self.options.idle_witness_after);
-            let lazies_due = seq.lazies_due();
+            let lazies_due = seq.lazy_since.map(|since| since + LAZY_WITHIN);
             let due = witness_due.into_iter().chain(lazies_due).min().filter(|_| seq.poisoned.is_none());
             match due {
                 None => {
@@ -102,14 +103,14 @@ impl Shared {
 
     /// Puts what was set lazily into the open batch. What finds no room is tried again after the same while.
     fn write_lazies(&self, seq: &mut Sequencer) {
-        if let Err(wait) = seq.stamp_lazies(now(), &self.view) {
+        if let Err(Wait::Space { bytes }) = seq.stamp_lazies(now(), &self.view)
+            && !seq.has_queue()
+        {
+            seq.needs_space = Some(bytes);
+            self.ring_maintenance();
+        }
+        if seq.lazy_since.is_some() {
             seq.lazy_since = Some(Instant::now());
-            if let Wait::Space { bytes } = wait
-                && !seq.has_queue()
-            {
-                seq.needs_space = Some(bytes);
-                self.ring_maintenance();
-            }
         }
     }
 

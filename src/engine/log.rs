@@ -6,8 +6,8 @@ use crate::engine::answer::Wait;
 use crate::engine::cursor::Cursor;
 use crate::engine::pending::{self, Appended, FromAssigned, Names, Pending};
 use crate::engine::progress::Progress;
-use crate::engine::recent;
 use crate::engine::recovery::{Recovered, open_fault, recover};
+use crate::engine::relearn::relearn;
 use crate::engine::report::RecoveryReport;
 use crate::engine::request::Request;
 use crate::engine::sequencer::{Entry, Phase, Sequencer};
@@ -143,7 +143,7 @@ impl EventLog {
         seq.unwitnessed_since = unwitnessed.then(Instant::now);
         seq.says_closed = says_closed;
         seq.last_revision = view.index.kept.last_revision;
-        seq.recent = recent::rebuild(&view, options.idempotency_window);
+        seq.recent = relearn(&view, options.idempotency_window);
         let lazies = seq.lazies.clone();
         let shared = Shared {
             options,

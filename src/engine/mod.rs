@@ -29,6 +29,7 @@ mod place;
 mod progress;
 mod recent;
 mod recovery;
+mod relearn;
 mod repeat;
 mod report;
 mod request;

@@ -1,13 +1,8 @@
 //! Recent ids: which appends near the end of the log carried which ids of the caller's.
 //!
 //! Owns the window: an append is remembered while its last event is among the last N positions. Both this and what
-//! [`rebuild`] makes of the log at open follow from the log alone, so a repeat is known before and after reopening alike.
+//! `relearn.rs` makes of the log at open follow from the log alone, so a repeat is known before and after reopening alike.
 
-use crate::engine::view::{View, segment_at};
-use crate::format::frame::FrameKind;
-use crate::format::record::{self, Record};
-use crate::format::section::{IdBlock, SectionKind, Sections};
-use crate::segment::reader::Segment;
 use crate::types::Location;
 use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
@@ -91,7 +86,7 @@ impl RecentIds {
         self.forget(end);
     }
 
-    fn forget(&mut self, end: u64) {
+    pub(crate) fn forget(&mut self, end: u64) {
         while let Some(oldest) = self.appends.front()
             && oldest.last_position.saturating_add(self.window) <= end
         {
@@ -104,80 +99,6 @@ impl RecentIds {
             self.appends.pop_front();
         }
     }
-}
-
-/// The appends with ids among the last positions of the log that was just opened.
-pub(crate) fn rebuild(view: &View, window: u64) -> RecentIds {
-    let mut recent = RecentIds::new(window);
-    let end = view.visible.position;
-    if window == 0 || end == 0 {
-        return recent;
-    }
-    let Some(from) = view.index.marks.before(end.saturating_sub(window) + 1) else { return recent };
-    for segment in view.segments.iter().filter(|segment| segment.header.ordinal >= from.segment) {
-        let ordinal = segment.header.ordinal;
-        let start = if ordinal == from.segment { from.offset } else { crate::format::FIRST_FRAME };
-        let frames_end = match segment_at(&view.segments, ordinal + 1) {
-            Some(next) => next.header.previous.end,
-            None => view.visible.end.offset,
-        };
-        let mut offset = start;
-        let mut scratch = Vec::new();
-        while offset < frames_end {
-            // A frame that cannot be read now ends the search here: what lies behind it in this segment is not
-            // remembered, and reading it says why.
-            let Some(len) = note_frame(&mut recent, segment, offset, &mut scratch) else { break };
-            offset += len;
-        }
-    }
-    recent.forget(end);
-    recent
-}
-
-/// Remembers one frame; its length.
-fn note_frame(recent: &mut RecentIds, segment: &Segment, offset: u64, scratch: &mut Vec<u8>) -> Option<u64> {
-    let (header, table) = crate::engine::frames::read_header(segment, offset, scratch).ok()?;
-    let len = header.frame_len();
-    if header.kind != FrameKind::Append || header.events == 0 {
-        return Some(len);
-    }
-    let table = table.to_vec();
-    let body = segment.bytes(offset + header.body_at()..offset + len, scratch).ok()?;
-    let mut ids = Vec::new();
-    let mut keyed = false;
-    let mut first = true;
-    for section in Sections::new(&table, body, header.events) {
-        let (entry, _, bytes) = section.ok()?;
-        if entry.kind != SectionKind::Events {
-            continue;
-        }
-        let mut at = IdBlock::skip(bytes);
-        let mut events = 0;
-        while events < u64::from(entry.events) {
-            let rest = bytes.get(at..)?;
-            let (record, len) = if segment.header.rewritten && record::is_stub(rest) {
-                Record::decode(rest, true).ok()?
-            } else {
-                // Only an event with an id is worth its checksum.
-                let (record, len) = Record::decode(rest, false).ok()?;
-                if record.id.is_some() { Record::decode(rest, true).ok()? } else { (record, len) }
-            };
-            keyed |= first && record.id.is_some();
-            first = false;
-            ids.extend(record.id.map(|id| Uuid::from_bytes(*id)));
-            events += record.removed.max(1);
-            at += len;
-        }
-    }
-    recent.note(Remembered {
-        first_position: header.first_position,
-        last_position: header.next_position() - 1,
-        place: Location { segment: segment.header.ordinal, offset },
-        batch: 0,
-        keyed,
-        ids: ids.into(),
-    });
-    Some(len)
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@
 
 use crate::engine::answer::{Assigned, AssignedRun, Repeat, Runs, Sequenced, Wait};
 use crate::engine::batch::Batch;
-use crate::engine::conditions::Heads;
-use crate::engine::head::{Head, KeptHead};
+use crate::engine::head::{Head, Heads, KeptHead};
 use crate::engine::lazies::Lazies;
 use crate::engine::parties::Party;
 use crate::engine::recent::{RecentIds, Seen};
@@ -149,6 +148,11 @@ impl Sequencer {
         !self.queue.is_empty()
     }
 
+    /// How many lazily set values the first append in the queue follows; all, if there is none.
+    pub(crate) fn queue_follows(&self) -> u64 {
+        self.queue.front().map_or(u64::MAX, |slot| slot.follows)
+    }
+
     /// Whether an append alone in the open batch may be committed by its own caller.
     pub(crate) fn is_alone(&self) -> bool {
         !self.driving && self.open.frames == 1 && self.queue.is_empty()
@@ -176,7 +180,7 @@ impl Sequencer {
                 {
                     self.needs_space = Some(bytes);
                 }
-                let slot = Arc::new(Slot::new(request, now));
+                let slot = Arc::new(Slot::new(request, now, self.lazies.sets()));
                 self.queue.push_back(slot.clone());
                 Entry::Queued(slot)
             }
@@ -196,7 +200,7 @@ impl Sequencer {
         if !self.queue.is_empty() {
             return Err(Wait::Turn);
         }
-        self.sequence(request, now, view)
+        self.sequence(request, now, u64::MAX, view)
     }
 
     /// Gives those who wait their turn, in order, as far as there is room.
@@ -206,7 +210,7 @@ impl Sequencer {
         }
         self.needs_space = None;
         while let Some(slot) = self.queue.pop_front() {
-            match slot.admit(|request, now| self.sequence(request, now, view)) {
+            match slot.admit(|request, now| self.sequence(request, now, slot.follows, view)) {
                 Ok(waker) => self.to_wake.extend(waker),
                 Err(wait) => {
                     self.queue.push_front(slot);
@@ -239,10 +243,16 @@ impl Sequencer {
     }
 
     /// The heart: ids, conditions, room, numbers, bytes. Either all of the append is in the open batch afterwards, or nothing.
-    fn sequence(&mut self, request: &Request, now: u64, view: &RwLock<View>) -> Result<Sequenced, Wait> {
+    fn sequence(
+        &mut self,
+        request: &Request,
+        now: u64,
+        follows: u64,
+        view: &RwLock<View>,
+    ) -> Result<Sequenced, Wait> {
         if !request.kept.is_empty() {
-            // What was set lazily was set before this: it gets its revision first, and is what conditions see.
-            self.stamp_lazies(now, view)?;
+            // What was set lazily before this gets its revision first, and is what conditions see.
+            self.stamp_lazies_before(follows, now, view)?;
         }
         self.sequence_alone(request, now, view)
     }

@@ -1,17 +1,18 @@
 //! What all handles, handles to appends and threads of one open log share.
 //!
-//! Owns the locks and their order: sequencer, then the lazily set values, then view; watchers, then view; the committer's `live`, the `spare` and the `chores` are taken
-//! with neither held, or under none but the role of driving. User code (a waker) is never called under any of them.
+//! Owns the locks and their order: sequencer, then the lazily set values, then view; watchers, then view; the committer's
+//! `live`, the `spare` and the `chores` are taken with none of them held, or under none but the role of driving. User code (a
+//! waker) is never called under any of them.
 
 use crate::engine::lazies::Lazies;
 use crate::engine::progress::Progress;
 use crate::engine::sequencer::Sequencer;
-use crate::engine::single::IdTables;
 use crate::engine::spare::Spare;
 use crate::engine::view::View;
 use crate::engine::watchers::{Over, Watchers};
 use crate::error::{CloseError, PoisonCause};
 use crate::format::checkpoint::Checkpoint;
+use crate::index::ids::IdTables;
 use crate::options::Options;
 use crate::segment::reader::Segment;
 use crate::storage::{Lock, Storage};

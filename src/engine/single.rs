@@ -1,7 +1,7 @@
 //! Single events: by position, by id, the last one of a stream or under a prefix.
 //!
-//! Owns the tables of ids. They are made from the log, segment by segment, when somebody asks for an id that a caller gave;
-//! a log that nobody asks keeps none. Ids that the log itself derived need none.
+//! Owns the filling of the tables of ids. They are made from the log, segment by segment, when somebody asks for an id that a
+//! caller gave; a log that nobody asks keeps none. Ids that the log itself derived need none.
 
 use crate::engine::cursor::Cursor;
 use crate::engine::log::EventLog;
@@ -9,23 +9,9 @@ use crate::engine::shared::Shared;
 use crate::error::ReadError;
 use crate::event::{RecordedEvent, derived_position};
 use crate::query::Query;
-use hashbrown::HashTable;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
-
-/// The ids of one segment, as far as it was looked through.
-#[derive(Debug, Default)]
-pub(crate) struct SegmentIds {
-    /// Hash of an id, and the position of its event. Reading the event decides.
-    table: HashTable<(u64, u64)>,
-    /// The last position that was looked at.
-    upto: u64,
-}
-
-/// By the segments' ordinals.
-pub(crate) type IdTables = BTreeMap<u64, SegmentIds>;
 
 impl EventLog {
     /// The event at a position, or `None` if there is none yet.
@@ -101,20 +87,13 @@ impl Shared {
     ) -> Result<Vec<u64>, ReadError> {
         let mut tables = self.id_tables.lock();
         let ids = tables.entry(ordinal).or_default();
-        let from = ids.upto.max(base - 1);
+        let from = ids.upto().max(base - 1);
         if from < last {
             let mut cursor = Cursor::log(self, from, last + 1, false);
             while let Some(event) = cursor.next()? {
-                if let Some(id) = event.own_id {
-                    let entry = (xxh3_64(id), event.position);
-                    ids.table.insert_unique(entry.0, entry, |(hash, _)| *hash);
-                }
-                ids.upto = event.position;
+                ids.note(event.position, event.own_id.map(|id| xxh3_64(id)));
             }
         }
-        let mut found: Vec<u64> =
-            ids.table.iter_hash(hash).filter(|(of, _)| *of == hash).map(|(_, position)| *position).collect();
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(found)
+        Ok(ids.positions(hash))
     }
 }

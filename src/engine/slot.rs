@@ -11,6 +11,8 @@ use std::thread::Thread;
 
 #[derive(Debug)]
 pub(crate) struct Slot {
+    /// How many values had been set lazily when the append came: it follows those.
+    pub(crate) follows: u64,
     state: Mutex<State>,
 }
 
@@ -22,8 +24,8 @@ enum State {
 }
 
 impl Slot {
-    pub(crate) fn new(request: Request, now: u64) -> Slot {
-        Slot { state: Mutex::new(State::Queued { request, now, waker: None }) }
+    pub(crate) fn new(request: Request, now: u64, follows: u64) -> Slot {
+        Slot { follows, state: Mutex::new(State::Queued { request, now, waker: None }) }
     }
 
     /// Lets `sequence` try; says why the append must wait on, or gives the waker of who waits for the answer. The caller

@@ -3,19 +3,22 @@
 //! Owns the moment in which an append gets its versions, its positions and its bytes, all under the sequencer's lock. That there
 //! is room, and that it may, was decided before.
 
-use crate::engine::answer::{Assigned, AssignedKept, AssignedRun, Runs};
+use crate::engine::answer::{Assigned, AssignedKept, AssignedRun, Runs, Wait};
 use crate::engine::batch::Batch;
-use crate::engine::conditions::Heads;
+use crate::engine::head::Heads;
 use crate::engine::recent::Remembered;
 use crate::engine::request::{Draft, Request};
 use crate::engine::sequencer::Sequencer;
+use crate::engine::view::View;
 use crate::format::PAGE_BYTES;
 use crate::format::frame::{Chain, FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use crate::format::section::{Control, ENTRY_BYTES, IdBlock, SectionEntry, SectionKind};
 use crate::index::kept::{KeptChange, KeptPlace};
 use crate::index::streams::{Change, Run, StreamChange};
 use crate::index::tenants::NO_TENANT;
-use crate::types::Location;
+use crate::options::Options;
+use crate::types::{KeptCondition, Location};
+use parking_lot::RwLock;
 
 impl Sequencer {
     pub(crate) fn stamp_append(&mut self, heads: &mut Heads, request: &Request, now: u64) -> Assigned {
@@ -146,6 +149,38 @@ impl Sequencer {
         let name = request.kept[draft.party as usize].id.clone();
         self.open.kept_changes.push(KeptChange { name, revision, place });
         AssignedKept { party: draft.party, revision, replaced }
+    }
+
+    /// Puts what was set lazily into the open batch, as far as it has room, and as far as no write that waits in the queue was
+    /// there before it.
+    pub(crate) fn stamp_lazies(&mut self, now: u64, view: &RwLock<View>) -> Result<(), Wait> {
+        self.stamp_lazies_before(self.queue_follows(), now, view)
+    }
+
+    /// The same for the first so many that were set.
+    pub(crate) fn stamp_lazies_before(
+        &mut self,
+        sets: u64,
+        now: u64,
+        view: &RwLock<View>,
+    ) -> Result<(), Wait> {
+        if self.poisoned.is_some() {
+            return Ok(());
+        }
+        let lazies = self.lazies.clone();
+        let none_waits = lazies.hand_over(sets, |frame| {
+            // The values were checked when they were set; a frame of them is small.
+            let mut request = Request::new(&Options::default());
+            for (name, value) in frame {
+                let _ = request.keep(name, KeptCondition::Any, Some(value));
+            }
+            let _ = request.seal();
+            self.sequence_alone(&request, now, view).map(|sequenced| sequenced.batch)
+        })?;
+        if none_waits {
+            self.lazy_since = None;
+        }
+        Ok(())
     }
 
     /// Adds one frame to the open batch. There is room.

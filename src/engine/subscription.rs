@@ -103,6 +103,11 @@ impl Subscription {
         self.shared.watchers.over().is_some()
     }
 
+    /// Wakes `waker` when something comes, or the log ends; `false` if it has ended.
+    pub(crate) fn watch(&self, waker: &Waker) -> bool {
+        self.shared.watchers.arm(&self.watcher, waker).is_ok()
+    }
+
     /// The place as a position: everything of the query up to it was given.
     pub(crate) fn position(&self) -> u64 {
         match &self.query.scope {

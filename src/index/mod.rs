@@ -1,8 +1,9 @@
 //! What the log says, arranged for questions: derived from the frames, transient, rebuilt by reading them again.
 //!
-//! Owns the streams, their runs, the kept values' places and the marks of positions. Must never touch a file, take a lock, or be asked about
-//! frames that are not durable: whoever applies a change has made it so before.
+//! Owns the streams, their runs, the kept values' places and the marks of positions. Must never touch a file, take a lock, or be
+//! asked about frames that are not durable: whoever applies a change has made it so before.
 
+pub(crate) mod ids;
 pub(crate) mod kept;
 pub(crate) mod marks;
 pub(crate) mod streams;

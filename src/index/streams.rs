@@ -1,8 +1,8 @@
 //! The stream table: by hash, by id order, and each stream's runs.
 //!
-//! Owns what is known of each stream, and through its tenants who has which. A stream has a number, given when its id is first interned and good for the life of
-//! the handle; it shows up in listings and look-ups once it is registered. This table is the overlay of DESIGN's base and
-//! overlay: the interface takes ids, numbers and changes, so that a mapped base can come to stand under it.
+//! Owns what is known of each stream, and through its tenants who has which. A stream has a number, given when its id is first
+//! interned and good for the life of the handle; it shows up in listings and look-ups once it is registered. The
+//! interface takes ids, numbers and changes, so that a mapped base can come to stand under it.
 
 use crate::error::Fault;
 use crate::format::bytes::expect;

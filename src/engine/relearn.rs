@@ -1,0 +1,87 @@
+//! Relearning the recent ids from the log, when it is opened.
+//!
+//! Owns the reading of the window's frames; what is remembered of them is in `recent.rs`.
+
+use crate::engine::frames::read_header;
+use crate::engine::recent::{RecentIds, Remembered};
+use crate::engine::view::{View, segment_at};
+use crate::format::frame::FrameKind;
+use crate::format::record::{self, Record};
+use crate::format::section::{IdBlock, SectionKind, Sections};
+use crate::segment::reader::Segment;
+use crate::types::Location;
+use uuid::Uuid;
+
+/// The appends with ids among the last positions of the log that was just opened.
+pub(crate) fn relearn(view: &View, window: u64) -> RecentIds {
+    let mut recent = RecentIds::new(window);
+    let end = view.visible.position;
+    if window == 0 || end == 0 {
+        return recent;
+    }
+    let Some(from) = view.index.marks.before(end.saturating_sub(window) + 1) else { return recent };
+    for segment in view.segments.iter().filter(|segment| segment.header.ordinal >= from.segment) {
+        let ordinal = segment.header.ordinal;
+        let start = if ordinal == from.segment { from.offset } else { crate::format::FIRST_FRAME };
+        let frames_end = match segment_at(&view.segments, ordinal + 1) {
+            Some(next) => next.header.previous.end,
+            None => view.visible.end.offset,
+        };
+        let mut offset = start;
+        let mut scratch = Vec::new();
+        while offset < frames_end {
+            // A frame that cannot be read now ends the search here: what lies behind it in this segment is not
+            // remembered, and reading it says why.
+            let Some(len) = note_frame(&mut recent, segment, offset, &mut scratch) else { break };
+            offset += len;
+        }
+    }
+    recent.forget(end);
+    recent
+}
+
+/// Remembers one frame; its length.
+fn note_frame(recent: &mut RecentIds, segment: &Segment, offset: u64, scratch: &mut Vec<u8>) -> Option<u64> {
+    let (header, table) = read_header(segment, offset, scratch).ok()?;
+    let len = header.frame_len();
+    if header.kind != FrameKind::Append || header.events == 0 {
+        return Some(len);
+    }
+    let table = table.to_vec();
+    let body = segment.bytes(offset + header.body_at()..offset + len, scratch).ok()?;
+    let mut ids = Vec::new();
+    let mut keyed = false;
+    let mut first = true;
+    for section in Sections::new(&table, body, header.events) {
+        let (entry, _, bytes) = section.ok()?;
+        if entry.kind != SectionKind::Events {
+            continue;
+        }
+        let mut at = IdBlock::skip(bytes);
+        let mut events = 0;
+        while events < u64::from(entry.events) {
+            let rest = bytes.get(at..)?;
+            let (record, len) = if segment.header.rewritten && record::is_stub(rest) {
+                Record::decode(rest, true).ok()?
+            } else {
+                // Only an event with an id is worth its checksum.
+                let (record, len) = Record::decode(rest, false).ok()?;
+                if record.id.is_some() { Record::decode(rest, true).ok()? } else { (record, len) }
+            };
+            keyed |= first && record.id.is_some();
+            first = false;
+            ids.extend(record.id.map(|id| Uuid::from_bytes(*id)));
+            events += record.removed.max(1);
+            at += len;
+        }
+    }
+    recent.note(Remembered {
+        first_position: header.first_position,
+        last_position: header.next_position() - 1,
+        place: Location { segment: segment.header.ordinal, offset },
+        batch: 0,
+        keyed,
+        ids: ids.into(),
+    });
+    Some(len)
+}
