@@ -107,7 +107,7 @@ pub enum GroupNext {
 pub struct Delivery {
     inner: Arc<Inner>,
     /// Gone when it was answered.
-    work: Option<Work>,
+    work: Option<Box<Work>>,
     event: RecordedEvent,
 }
 
@@ -195,7 +195,7 @@ impl Group {
                 }
                 Some(GroupWork::Work(work)) => {
                     let (inner, event) = (inner.clone(), work.event.clone());
-                    return Ok(GroupNext::Delivery(Delivery { inner, work: Some(work), event }));
+                    return Ok(GroupNext::Delivery(Delivery { inner, work: Some(Box::new(work)), event }));
                 }
                 None if deadline.is_some_and(|deadline| deadline <= now) => return Ok(GroupNext::TimedOut),
                 None => inner.bell.wait(rings, due.into_iter().chain(deadline).min()),
@@ -384,7 +384,7 @@ impl Delivery {
     /// # Errors
     /// See [`AppendError`]; the event comes again.
     pub fn ack(mut self) -> Result<(), AppendError> {
-        let Some(work) = self.work.take() else { return Ok(()) };
+        let Some(work) = self.work.take().map(|work| *work) else { return Ok(()) };
         let inner = self.inner.clone();
         if work.replayed {
             let name = at_position(&parked_prefix(&inner.name), work.event.position());
@@ -416,7 +416,7 @@ impl Delivery {
     /// # Errors
     /// See [`AppendError`]; the event comes again.
     pub fn ack_with(mut self, batch: BatchBuilder<'_>) -> Result<BatchAppended, AppendError> {
-        let Some(work) = self.work.take() else { return Err(AppendError::EmptyBatch) };
+        let Some(work) = self.work.take().map(|work| *work) else { return Err(AppendError::EmptyBatch) };
         let inner = self.inner.clone();
         match inner.submit(&work, batch).and_then(Pending::wait) {
             Ok(appended) => {
@@ -437,7 +437,7 @@ impl Delivery {
     /// # Errors
     /// See [`AppendError`]: it could not be set aside, and comes again.
     pub fn nack(mut self, reason: &str) -> Result<bool, AppendError> {
-        let Some(mut work) = self.work.take() else { return Ok(false) };
+        let Some(mut work) = self.work.take().map(|work| *work) else { return Ok(false) };
         work.failures += 1;
         reason.clone_into(&mut work.reason);
         if work.failures >= self.inner.options.attempts_max {
@@ -450,7 +450,7 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if let Some(mut work) = self.work.take() {
+        if let Some(mut work) = self.work.take().map(|work| *work) {
             work.failures += 1;
             "dropped without an answer".clone_into(&mut work.reason);
             self.inner.put_back(work);

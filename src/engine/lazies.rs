@@ -90,13 +90,13 @@ impl Lazies {
         while state.dirty > 0 {
             let mut bytes = 0;
             let waiting = state.values.iter().filter(|(_, lazy)| lazy.batch.is_none() && lazy.set < sets);
-            let fits = |(name, lazy): &(&Box<str>, &Lazy)| {
+            let fits = |(name, value): &(&str, &Bytes)| {
                 let before = bytes;
-                bytes += name.len() + lazy.value.len();
+                bytes += name.len() + value.len();
                 before == 0 || bytes <= FRAME_BYTES
             };
             let frame: Vec<(&str, &Bytes)> =
-                waiting.take_while(fits).map(|(name, lazy)| (&**name, &lazy.value)).collect();
+                waiting.map(|(name, lazy)| (&**name, &lazy.value)).take_while(fits).collect();
             if frame.is_empty() {
                 break;
             }

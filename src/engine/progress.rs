@@ -65,13 +65,12 @@ impl Progress {
             Durability::Written => &self.written,
             Durability::Synced => &self.durable,
         };
+        // The failure first: whoever misses one here is woken by it, and a level that was reached counts in any case.
+        let failed = self.failed.load(Ordering::SeqCst);
         if bound.load(Ordering::SeqCst) >= batch {
             return Reached::Yes;
         }
-        match self.failed.load(Ordering::SeqCst) {
-            failed if failed <= batch => Reached::Failed { batch: failed },
-            _ => Reached::NotYet,
-        }
+        if failed <= batch { Reached::Failed { batch: failed } } else { Reached::NotYet }
     }
 
     /// The level that a batch has reached by now.
