@@ -1,77 +1,25 @@
 //! Random operations against the model, with closing and reopening among them, on memory and on a real disk.
+//!
+//! `ANNALS_CRASH_ROUNDS=n` multiplies them, as it does the crashes.
 
-use crate::model::{Expected, Model, Op, Write};
+use crate::model::{Driver, Op};
 use annals::storage::{Disk, Memory, Storage};
-use annals::{AppendError, BatchAppended, EventLog, Options, Pending, ReadMode};
+use annals::{Options, ReadMode};
 use proptest::prelude::*;
 use std::sync::Arc;
 
-/// Runs the operations on a log and on the model, and compares after each reopening and at the end.
-fn agree(storage: &Arc<dyn Storage>, options: &Options, ops: &[Op]) {
-    let open = || options.open_storage(storage.clone()).unwrap();
-    let mut log = open();
-    let mut model = Model::default();
-    let mut handles: Vec<(Expected, Pending<BatchAppended>)> = Vec::new();
-    let finish = |handles: &mut Vec<(Expected, Pending<BatchAppended>)>| {
-        for (expected, handle) in handles.drain(..) {
-            outcome(&expected, handle.wait());
-        }
-    };
-    for (salt, op) in ops.iter().enumerate() {
-        match Write::of(op, &model, salt as u64) {
-            Some(write) => {
-                let expected = model.judge(&write);
-                if expected == Expected::Done {
-                    model.apply(&write);
-                }
-                match op {
-                    Op::Submit { .. } => match write.submit(&log) {
-                        Ok(handle) => handles.push((expected, handle)),
-                        Err(error) => outcome(&expected, Err(error)),
-                    },
-                    _ => outcome(&expected, write.commit(&log)),
-                }
-            }
-            None => {
-                if matches!(op, Op::Close) {
-                    log.close().unwrap();
-                }
-                finish(&mut handles);
-                if matches!(op, Op::Close | Op::Reopen) {
-                    drop(log);
-                    log = open();
-                    assert_eq!(model.difference(&log), None);
-                }
-            }
-        }
+/// Runs the operations on a log and on the model, which must agree on every answer, and on the whole state whenever nothing
+/// is under way.
+fn agree(storage: Arc<dyn Storage>, options: Options, background: bool, window: u64, ops: &[Op]) {
+    let mut driver = Driver::new(options, storage, background, window);
+    for op in ops {
+        driver.step(op);
     }
-    finish(&mut handles);
-    assert_eq!(model.difference(&log), None);
-    let pages = |limit: usize| {
-        let mut all = Vec::new();
-        loop {
-            let page = log.list_streams("", all.last().map(String::as_str), limit);
-            if page.is_empty() {
-                return all;
-            }
-            all.extend(page);
-        }
-    };
-    assert_eq!(pages(1), pages(3));
-    log.close().unwrap();
-    let reader: EventLog = options.open_storage_read_only(storage.clone()).unwrap();
-    assert_eq!(model.difference(&reader), None);
-}
-
-fn outcome(expected: &Expected, result: Result<BatchAppended, AppendError>) {
-    match (expected, result) {
-        (Expected::Done, Ok(_)) | (Expected::Gone, Err(AppendError::Gone { .. })) => {}
-        (Expected::Contradiction, Err(AppendError::ContradictoryConditions { .. })) => {}
-        (Expected::Conflict { stream, actual }, Err(AppendError::Conflict { stream: s, actual: a, .. })) => {
-            assert_eq!((*stream, *actual), (s.as_str(), a));
-        }
-        (expected, result) => panic!("expected {expected:?}, got {result:?}"),
-    }
+    let mut state = ops.len() as u64;
+    driver.finish(&mut |n| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n.max(1)
+    });
 }
 
 /// Operations drawn from random numbers, so that shrinking shortens the list.
@@ -80,25 +28,39 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         let mut numbers = numbers.into_iter().map(u64::from).cycle();
         Op::draw(&mut |n| numbers.next().unwrap_or(0) % n.max(1))
     };
-    prop::collection::vec(prop::collection::vec(any::<u16>(), 24).prop_map(draw), 1..50)
+    prop::collection::vec(prop::collection::vec(any::<u16>(), 37).prop_map(draw), 1..60)
+}
+
+/// Mostly so small that appends leave it while the test goes on.
+fn windows() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), 1..4u64, 4..30u64, Just(65_536)]
+}
+
+fn config() -> ProptestConfig {
+    let rounds =
+        std::env::var("ANNALS_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
+    ProptestConfig { cases: 400 * rounds, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
-    fn a_log_in_memory_is_its_model(ops in ops(), inline in any::<bool>(), pad in any::<bool>()) {
-        let options = Options::new().segment_bytes(64 << 10).batch_bytes(8 << 10).background(!inline).pad_commits(pad);
-        let storage: Arc<dyn Storage> = Arc::new(Memory::new());
-        agree(&storage, &options, &ops);
+    fn a_log_in_memory_is_its_model(
+        ops in ops(),
+        background in any::<bool>(),
+        pad in any::<bool>(),
+        window in windows(),
+    ) {
+        let options = Options::new().segment_bytes(64 << 10).batch_bytes(8 << 10).pad_commits(pad);
+        agree(Arc::new(Memory::new()), options, background, window, &ops);
     }
 
     #[test]
-    fn a_log_on_disk_is_its_model(ops in ops(), pread in any::<bool>()) {
+    fn a_log_on_disk_is_its_model(ops in ops(), pread in any::<bool>(), window in windows()) {
         let dir = tempfile::tempdir().unwrap();
         let mode = if pread { ReadMode::Pread } else { ReadMode::Map };
         let options = Options::new().segment_bytes(64 << 10).batch_bytes(16 << 10).read_mode(mode);
-        let storage: Arc<dyn Storage> = Arc::new(Disk::open(dir.path(), false).unwrap());
-        agree(&storage, &options, &ops);
+        agree(Arc::new(Disk::open(dir.path(), false).unwrap()), options, true, window, &ops);
     }
 }
