@@ -13,6 +13,8 @@ pub(crate) struct Party<C> {
     pub(crate) tenant: Option<Box<str>>,
     /// Whether the append writes to it; if not, it is only checked.
     pub(crate) written: bool,
+    /// Whether something that is written names the tenant: only that is stored, and binds.
+    pub(crate) binds: bool,
 }
 
 /// What cannot be demanded of one party at once.
@@ -55,9 +57,11 @@ impl<C: PartialEq> Parties<C> {
                 _ => {}
             }
             party.written |= written;
+            party.binds |= written && tenant.is_some();
             return Ok(known);
         }
-        self.parties.push(Party { id: id.into(), condition, tenant: tenant.map(Into::into), written });
+        let binds = written && tenant.is_some();
+        self.parties.push(Party { id: id.into(), condition, tenant: tenant.map(Into::into), written, binds });
         // A lone party needs no table; with the second one, both go in.
         let from = if self.parties.len() == 2 { 0 } else { self.parties.len() - 1 };
         if self.parties.len() > 1 {

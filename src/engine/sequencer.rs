@@ -297,7 +297,7 @@ impl Sequencer {
         };
         // 3. Is there anything to write?
         let settled = |party: u32| {
-            let binds = request.streams[party as usize].tenant.is_some();
+            let binds = request.streams[party as usize].binds;
             let (_, head) = heads.streams[party as usize];
             head.registered && (head.tenant != NO_TENANT || !binds)
         };
@@ -323,7 +323,7 @@ impl Sequencer {
         self.make_room((FRAME_HEADER_BYTES + table_len + request.body.len()) as u64)?;
         // 5. Streams and tenants that nobody knows yet get their numbers.
         let needs_number = |((number, head), party): (&(Option<u32>, Head), &Party<ExpectedVersion>)| {
-            party.written && (number.is_none() || head.tenant == NO_TENANT && party.tenant.is_some())
+            party.written && (number.is_none() || head.tenant == NO_TENANT && party.binds)
         };
         if heads.streams.iter().zip(&*request.streams).any(needs_number) {
             let mut view = view.write();
@@ -331,7 +331,7 @@ impl Sequencer {
             for ((number, head), party) in heads.streams.iter_mut().zip(&*request.streams) {
                 if party.written {
                     *number = Some(number.unwrap_or_else(|| streams.intern(&party.id)));
-                    if let (NO_TENANT, Some(tenant)) = (head.tenant, &party.tenant) {
+                    if let (NO_TENANT, true, Some(tenant)) = (head.tenant, party.binds, &party.tenant) {
                         head.tenant = streams.tenants.intern(tenant);
                     }
                 }

@@ -117,8 +117,7 @@ impl Sequencer {
             }
         };
         // The tenant is told with every section, as on disk; the index takes the first.
-        let tenant =
-            if request.streams[draft.party as usize].tenant.is_some() { head.tenant } else { NO_TENANT };
+        let tenant = if request.streams[draft.party as usize].binds { head.tenant } else { NO_TENANT };
         let (first_position, time) = (section.first_position, section.time);
         self.open.changes.push(StreamChange { number: number.unwrap_or_default(), tenant, time, change });
         let last_version = head.version;
