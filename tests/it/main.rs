@@ -5,11 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
 
 mod calls;
+mod consumers;
 mod crash;
 mod damage;
 mod follow;
 mod found;
+mod gate;
 mod golden;
+mod groups;
 mod kill;
 mod model;
 mod properties;
