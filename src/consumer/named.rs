@@ -277,7 +277,12 @@ impl Received {
     /// See [`AppendError`]; nothing was acknowledged then.
     pub fn ack_with(&self, batch: BatchBuilder<'_>) -> Result<BatchAppended, AppendError> {
         let _in_order = self.acks.lock();
-        batch.acknowledge(&self.consumer, self.event.position()).commit()
+        let position = self.event.position();
+        // The place only moves forward. What cannot be read is written anew.
+        if self.log.acknowledged(&self.consumer).is_ok_and(|place| position <= place) {
+            return batch.require_kept(&place_name(&self.consumer), KeptCondition::Any).commit();
+        }
+        batch.acknowledge(&self.consumer, position).commit()
     }
 
     /// The event itself.

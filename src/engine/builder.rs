@@ -125,11 +125,11 @@ impl<'a> BatchBuilder<'a> {
     /// consumer's progress are durable together, or neither is. That is exactly-once processing. See
     /// [`EventLog::acknowledge`].
     ///
-    /// A place that stands there or further already stays as it is; that is decided by this call. Batches of one consumer
-    /// that are under way at once must be sent off in the order of their events.
+    /// The place is set to `position`, wherever it stood: batches of one consumer that are under way at once must be sent off
+    /// in the order of their events.
     pub fn acknowledge(self, consumer: &str, position: u64) -> Self {
-        let log = self.log;
-        self.with(|request| acknowledge(request, consumer, position, log))
+        let end = self.log.last_position();
+        self.with(|request| acknowledge(request, consumer, position, end))
     }
 
     /// What [`BatchBuilder::commit`] waits for, instead of the log's own setting.

@@ -268,21 +268,16 @@ impl Found {
     }
 }
 
-/// Adds an acknowledgement to an append, unless the consumer's place stands there already.
+/// Adds an acknowledgement to an append.
 pub(crate) fn acknowledge(
     request: &mut Request,
     consumer: &str,
     position: u64,
-    log: &EventLog,
+    end: u64,
 ) -> Result<(), AppendError> {
     check_consumer(consumer)?;
-    check_position(position, log.last_position())?;
-    let name = place_name(consumer);
-    match log.acknowledged(consumer) {
-        Ok(place) if position <= place => request.require_kept(&name, KeptCondition::Any),
-        // What cannot be read is written anew.
-        _ => request.keep(&name, KeptCondition::Any, Some(&encode_place(position))),
-    }
+    check_position(position, end)?;
+    request.keep(&place_name(consumer), KeptCondition::Any, Some(&encode_place(position)))
 }
 
 pub(crate) fn check_consumer(name: &str) -> Result<(), AppendError> {

@@ -383,6 +383,7 @@ pub fn set_lazily(op: &Op, log: &EventLog, model: &mut Model, salt: u64) -> Resu
         Op::Place { consumer, ahead } => {
             let end = log.last_position();
             let position = end.saturating_add_signed(i64::from(ahead));
+            let place = log.acknowledged(CONSUMERS[consumer]).unwrap();
             let result = log.acknowledge(CONSUMERS[consumer], position);
             if position > end {
                 let beyond = AppendError::BeyondEnd { what: "position", asked: position, end };
@@ -390,6 +391,10 @@ pub fn set_lazily(op: &Op, log: &EventLog, model: &mut Model, salt: u64) -> Resu
                 return Ok(());
             }
             result?;
+            if position <= place {
+                // It stands there already.
+                return Ok(());
+            }
             model.lazy.insert(place_name(CONSUMERS[consumer]), position.to_le_bytes().as_slice().into());
         }
         _ => unreachable!("{op:?} is not lazy"),
