@@ -272,6 +272,9 @@ pub enum AppendError {
         /// The largest one possible.
         end: u64,
     },
+    /// The batch was started on another log than the event comes from. Nothing was written to either.
+    #[error("the batch belongs to another log")]
+    OtherLog,
     /// Names that begin with `annals/` are the log's own: the places of its consumers. Use another name.
     #[error("kept name {name:?} begins with \"annals/\", which is reserved")]
     ReservedName {

@@ -74,7 +74,8 @@ impl Query {
         self
     }
 
-    /// Only streams that are bound to this tenant.
+    /// Only streams that are bound to this tenant when their events are looked at: a subscription does not go back to events of
+    /// streams that are bound later.
     pub fn of_tenant(mut self, tenant: &str) -> Query {
         self.tenant = Some(tenant.into());
         self

@@ -6,15 +6,17 @@
 
 use crate::consumer::ConsumerError;
 use crate::consumer::bell::Bell;
+use crate::consumer::options::GroupOptions;
 use crate::consumer::lanes::{Lanes, Work};
-use crate::consumer::named::{claim, starting};
+use crate::consumer::named::{claim, marks, starting};
 use crate::engine::{BatchAppended, BatchBuilder, Claim, EventLog, Pending, Subscription};
 use crate::error::{AppendError, ReadError};
 use crate::event::RecordedEvent;
 use crate::format::consumer::{
-    ParkedValue, at_position, done_prefix, encode_place, parked_prefix, place_name, position_of,
+    ParkedValue, at_position, done_prefix, encode_place, parked_prefix, place_name,
 };
 use crate::query::Query;
+use crate::types::Durability;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -26,51 +28,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How many marks a batch removes at most.
 const MARKS_AT_ONCE: usize = 64;
 
-/// How a group deals with its work. Each setting can be left at its default.
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct GroupOptions {
-    window: usize,
-    attempts_max: u32,
-    retry_after: Duration,
-}
-
-impl Default for GroupOptions {
-    fn default() -> Self {
-        GroupOptions { window: 1024, attempts_max: 5, retry_after: Duration::from_millis(100) }
-    }
-}
-
-impl GroupOptions {
-    /// The defaults.
-    pub fn new() -> GroupOptions {
-        GroupOptions::default()
-    }
-
-    /// How many events may wait or be worked on at once, at least 1. Default 1024. Too few: threads stand still when a few
-    /// streams are slow. Many: more memory, and more events that come again after a crash.
-    pub fn window(mut self, events: usize) -> GroupOptions {
-        self.window = events.max(1);
-        self
-    }
-
-    /// How often an event is tried before it is set aside, at least once. Default 5. Counted from the opening of the group.
-    pub fn attempts_max(mut self, attempts: u32) -> GroupOptions {
-        self.attempts_max = attempts.max(1);
-        self
-    }
-
-    /// How long an event waits before it is tried again, and with it its stream. Default 100 ms.
-    pub fn retry_after(mut self, delay: Duration) -> GroupOptions {
-        self.retry_after = delay;
-        self
-    }
-}
-
 /// A consumer whose work is shared by threads: each clone is a member. See [`EventLog::group`].
 #[derive(Clone)]
 pub struct Group {
     inner: Arc<Inner>,
+    /// This clone has been told as an iterator that there is nothing more.
+    ended: bool,
 }
 
 struct Inner {
@@ -85,6 +48,8 @@ struct Inner {
 struct State {
     subscription: Subscription,
     lanes: Lanes,
+    /// The place that the log held when the group was opened.
+    begun_at: u64,
     /// Positions behind the place that must not be given out again; each stands in the log as a mark.
     marks: BTreeSet<u64>,
     /// What ended the reading.
@@ -120,16 +85,9 @@ impl EventLog {
     pub fn group(&self, name: &str, query: &Query, options: GroupOptions) -> Result<Group, ConsumerError> {
         let claim = claim(self, name)?;
         let subscription = self.subscribe(&starting(self, name, query)?);
-        let prefix = done_prefix(name);
-        let mut marks = BTreeSet::new();
-        let mut after = None;
-        loop {
-            let page = self.list_kept(&prefix, after.as_deref(), 256)?;
-            marks.extend(page.iter().filter_map(|kept| position_of(&prefix, &kept.name)));
-            let Some(last) = page.into_iter().next_back() else { break };
-            after = Some(last.name);
-        }
-        let state = State { subscription, lanes: Lanes::default(), marks, ended: None, stopped: false };
+        let (begun_at, marks) = (self.acknowledged(name)?, marks(self, name));
+        let lanes = Lanes::default();
+        let state = State { subscription, lanes, begun_at, marks, ended: None, stopped: false };
         let inner = Inner {
             log: self.clone(),
             name: name.to_owned(),
@@ -138,7 +96,7 @@ impl EventLog {
             state: Mutex::new(state),
             _claim: claim,
         };
-        Ok(Group { inner: Arc::new(inner) })
+        Ok(Group { inner: Arc::new(inner), ended: false })
     }
 }
 
@@ -260,7 +218,7 @@ impl State {
             }
             match &self.ended {
                 Some(Err(error)) => return Err(error.clone()),
-                Some(Ok(())) => return Ok((self.lanes.len() == 0).then_some(GroupWork::Ended)),
+                Some(Ok(())) => return Ok(self.lanes.is_empty().then_some(GroupWork::Ended)),
                 None => {}
             }
             match self.subscription.poll_event(waker) {
@@ -285,7 +243,7 @@ impl State {
     /// Up to here everything is done.
     fn place(&self) -> u64 {
         let read = self.subscription.position();
-        self.lanes.first_open().map_or(read, |first| first - 1)
+        self.lanes.first_open().map_or(read, |first| first - 1).max(self.begun_at)
     }
 }
 
@@ -297,11 +255,15 @@ impl Inner {
         work: &Work,
         batch: BatchBuilder<'a>,
     ) -> Result<Pending<BatchAppended>, AppendError> {
+        if !batch.is_of(&self.log) {
+            return Err(AppendError::OtherLog);
+        }
         let mut state = self.state.lock();
         let position = work.event.position();
         let marks = done_prefix(&self.name);
         let mut batch = if work.replayed {
-            batch.keep_reserved(&at_position(&parked_prefix(&self.name), position), None)
+            // If it has left the list, somebody has dealt with it: it must not be done twice.
+            batch.unkeep_parked(&at_position(&parked_prefix(&self.name), position))
         } else {
             batch.keep_reserved(&at_position(&marks, position), Some(&[]))
         };
@@ -311,7 +273,7 @@ impl Inner {
         for mark in &passed {
             batch = batch.keep_reserved(&at_position(&marks, *mark), None);
         }
-        let pending = batch.submit()?;
+        let pending = batch.durability(Durability::Synced).submit()?;
         // If the batch fails, they stay in the log, and are found when the group is opened again.
         passed.iter().for_each(|mark| {
             state.marks.remove(mark);
@@ -332,8 +294,7 @@ impl Inner {
 
     /// Puts an event back.
     fn put_back(&self, work: Work) {
-        let due = Instant::now() + self.options.retry_after;
-        self.state.lock().lanes.put_back(work, due);
+        self.state.lock().lanes.put_back(work, self.options.due());
         self.bell.ring();
     }
 
@@ -405,6 +366,9 @@ impl Delivery {
         } else {
             Ok(())
         };
+        if written.is_err() {
+            state.lanes.put_back(work, inner.options.due());
+        }
         drop(state);
         inner.bell.ring();
         written
@@ -424,7 +388,11 @@ impl Delivery {
                 Ok(appended)
             }
             Err(error) => {
-                inner.put_back(work);
+                let parked = at_position(&parked_prefix(&inner.name), work.event.position());
+                match &error {
+                    AppendError::KeptConflict { name, .. } if *name == parked => inner.done(&work, false),
+                    _ => inner.put_back(work),
+                }
                 Err(error)
             }
         }
@@ -469,12 +437,21 @@ impl Deref for Delivery {
 impl Iterator for Group {
     type Item = Result<Delivery, ConsumerError>;
 
-    /// Blocks until there is an event to work on.
+    /// Blocks until there is an event to work on. After an error, this clone is at its end.
     fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
         match self.wait(None) {
             Ok(GroupNext::Delivery(delivery)) => Some(Ok(delivery)),
-            Ok(GroupNext::TimedOut | GroupNext::Ended) => None,
-            Err(error) => Some(Err(error)),
+            Ok(GroupNext::TimedOut | GroupNext::Ended) => {
+                self.ended = true;
+                None
+            }
+            Err(error) => {
+                self.ended = true;
+                Some(Err(error))
+            }
         }
     }
 }

@@ -46,6 +46,11 @@ impl Lanes {
         self.open.len()
     }
 
+    /// Whether nothing waits or is out, replays included.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.replays.is_empty()
+    }
+
     /// The lowest position that is not done.
     pub(crate) fn first_open(&self) -> Option<u64> {
         self.open.first().copied()
@@ -113,6 +118,8 @@ impl Lanes {
 
     /// An event that was given out comes back, to be given out again from `due` on; those behind it in its stream wait.
     pub(crate) fn put_back(&mut self, work: Work, due: Instant) {
+        let of = if work.replayed { &mut self.replays } else { &mut self.open };
+        of.insert(work.event.position());
         let stream = work.event.stream().to_owned();
         let lane = self.lanes.entry(stream.clone()).or_default();
         lane.busy = true;

@@ -7,10 +7,12 @@ mod bell;
 mod group;
 mod lanes;
 mod named;
+mod options;
 mod parked;
 
-pub use group::{Delivery, Group, GroupNext, GroupOptions};
+pub use group::{Delivery, Group, GroupNext};
 pub use named::{Consumer, Received, Seek};
+pub use options::GroupOptions;
 pub use parked::Parked;
 
 use crate::error::{AppendError, ReadError};

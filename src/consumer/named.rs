@@ -7,14 +7,15 @@ use crate::consumer::ConsumerError;
 use crate::engine::{BatchAppended, BatchBuilder, Canceller, Claim, EventLog, Next, Subscription};
 use crate::error::{AppendError, ReadError};
 use crate::event::RecordedEvent;
-use crate::format::consumer::{done_prefix, encode_place, parked_prefix, place_name, place_prefix};
+use crate::format::consumer::{
+    done_prefix, encode_place, parked_prefix, place_name, place_prefix, position_of,
+};
 use crate::query::{Query, Scope};
-use crate::types::KeptCondition;
+use crate::types::{Durability, KeptCondition};
 use futures_core::Stream;
-use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -57,7 +58,8 @@ pub struct Consumer {
     query: Query,
     subscription: Subscription,
     durable_acks: bool,
-    acks: Arc<Mutex<()>>,
+    /// Events behind the place that a group of this name has dealt with.
+    marks: BTreeSet<u64>,
     _claim: Claim,
 }
 
@@ -68,13 +70,12 @@ pub struct Received {
     log: EventLog,
     consumer: String,
     durable_acks: bool,
-    /// Held while the place is written: it only moves forward.
-    acks: Arc<Mutex<()>>,
 }
 
 impl EventLog {
     /// The consumer of this name (1..=1024 bytes), going on behind the last event that it acknowledged; a new one begins
-    /// where the query says. A query over one stream is followed by position like all others.
+    /// where the query says; if that is from now on, its place is written first, durably. A query over one stream is followed
+    /// by position like all others.
     ///
     /// # Errors
     /// [`ConsumerError::InUse`] while another one of this name lives; [`ConsumerError::Append`] for an impossible name.
@@ -82,8 +83,8 @@ impl EventLog {
         let claim = claim(self, name)?;
         let subscription = self.subscribe(&starting(self, name, query)?);
         let (log, name, query) = (self.clone(), name.to_owned(), query.clone());
-        let acks = Arc::default();
-        Ok(Consumer { log, name, query, subscription, durable_acks: false, acks, _claim: claim })
+        let marks = marks(&log, &name);
+        Ok(Consumer { log, name, query, subscription, durable_acks: false, marks, _claim: claim })
     }
 
     /// Moves a consumer's place, which need not exist, and blocks until that is durable. A [`Consumer`] of this name that is
@@ -146,11 +147,21 @@ pub(crate) fn claim(log: &EventLog, name: &str) -> Result<Claim, ConsumerError> 
 }
 
 /// The query behind a consumer's place, or as it is for a new consumer.
-pub(crate) fn starting(log: &EventLog, name: &str, query: &Query) -> Result<Query, ReadError> {
+pub(crate) fn starting(log: &EventLog, name: &str, query: &Query) -> Result<Query, ConsumerError> {
     if log.kept(&place_name(name))?.is_none() {
-        return Ok(query.clone());
+        if !query.from_now {
+            return Ok(query.clone());
+        }
+        // "Now" is now and not when it is opened again: what is given out from here on must not be passed over.
+        log.seek_consumer(name, Seek::Latest)?;
     }
     Ok(behind(log, log.acknowledged(name)?, query))
+}
+
+/// The events behind a consumer's place that a group of this name has dealt with.
+pub(crate) fn marks(log: &EventLog, name: &str) -> BTreeSet<u64> {
+    let prefix = done_prefix(name);
+    log.kept_names(&prefix).iter().filter_map(|name| position_of(&prefix, name)).collect()
 }
 
 /// The query behind a position.
@@ -205,15 +216,19 @@ impl Consumer {
         self.subscription.canceller()
     }
 
-    /// The next event, waited for at most so long; `Ok(None)` when none came. To tell the end from the wait, see
+    /// The next event, waited for at most so long; `Ok(None)` when none came. With a time of zero: what is there now, so that
+    /// a loop until `None` catches up. To tell the end from the wait, see
     /// [`Consumer::is_ended`].
     ///
     /// # Errors
     /// See [`ReadError`].
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Received>, ReadError> {
-        match self.subscription.next_within(timeout)? {
-            Next::Event(event) => Ok(Some(self.received(event))),
-            Next::TimedOut | Next::Ended => Ok(None),
+        loop {
+            match self.subscription.next_within(timeout)? {
+                Next::Event(event) if self.marks.remove(&event.position()) => {}
+                Next::Event(event) => return Ok(Some(self.received(event))),
+                Next::TimedOut | Next::Ended => return Ok(None),
+            }
         }
     }
 
@@ -223,8 +238,8 @@ impl Consumer {
     }
 
     fn received(&self, event: RecordedEvent) -> Received {
-        let (log, consumer, acks) = (self.log.clone(), self.name.clone(), self.acks.clone());
-        Received { event, log, consumer, durable_acks: self.durable_acks, acks }
+        let (log, consumer) = (self.log.clone(), self.name.clone());
+        Received { event, log, consumer, durable_acks: self.durable_acks }
     }
 }
 
@@ -233,8 +248,12 @@ impl Iterator for Consumer {
 
     /// Blocks until there is an event.
     fn next(&mut self) -> Option<Self::Item> {
-        let event = self.subscription.next()?;
-        Some(event.map(|event| self.received(event)))
+        loop {
+            match self.subscription.next()? {
+                Ok(event) if self.marks.remove(&event.position()) => {}
+                next => return Some(next.map(|event| self.received(event))),
+            }
+        }
     }
 }
 
@@ -242,8 +261,14 @@ impl Stream for Consumer {
     type Item = Result<Received, ReadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = Pin::new(&mut self.subscription).poll_next(context);
-        polled.map(|event| event.map(|event| event.map(|event| self.received(event))))
+        loop {
+            match Pin::new(&mut self.subscription).poll_next(context) {
+                Poll::Ready(Some(Ok(event))) if self.marks.remove(&event.position()) => {}
+                polled => {
+                    return polled.map(|next| next.map(|event| event.map(|event| self.received(event))));
+                }
+            }
+        }
     }
 }
 
@@ -254,11 +279,12 @@ impl Received {
     /// # Errors
     /// See [`AppendError`].
     pub fn ack(&self) -> Result<(), ConsumerError> {
-        let _in_order = self.acks.lock();
         let position = self.event.position();
         if !self.durable_acks {
             return Ok(self.log.acknowledge(&self.consumer, position)?);
         }
+        let lock = self.log.place_lock(&self.consumer);
+        let _only_forward = lock.lock();
         let name = place_name(&self.consumer);
         let place = self.log.acknowledged(&self.consumer)?;
         // A place that was set lazily may stand there and not be durable.
@@ -269,20 +295,25 @@ impl Received {
         Ok(())
     }
 
-    /// Commits a batch that acknowledges this event and all before it: exactly once. Blocks as
-    /// [`BatchBuilder::commit`] does. One such batch of a consumer is under way at a time; to have more, submit batches with
+    /// Commits a batch that acknowledges this event and all before it: exactly once. Blocks until
+    /// that is durable. One such batch of a consumer is under way at a time; to have more, submit batches with
     /// [`BatchBuilder::acknowledge`], in the order of their events.
     ///
     /// # Errors
     /// See [`AppendError`]; nothing was acknowledged then.
     pub fn ack_with(&self, batch: BatchBuilder<'_>) -> Result<BatchAppended, AppendError> {
-        let _in_order = self.acks.lock();
+        if !batch.is_of(&self.log) {
+            return Err(AppendError::OtherLog);
+        }
+        let lock = self.log.place_lock(&self.consumer);
+        let _only_forward = lock.lock();
         let position = self.event.position();
         // The place only moves forward. What cannot be read is written anew.
         if self.log.acknowledged(&self.consumer).is_ok_and(|place| position <= place) {
-            return batch.require_kept(&place_name(&self.consumer), KeptCondition::Any).commit();
+            let name = place_name(&self.consumer);
+            return batch.require_kept(&name, KeptCondition::Any).durability(Durability::Synced).commit();
         }
-        batch.acknowledge(&self.consumer, position).commit()
+        batch.acknowledge(&self.consumer, position).durability(Durability::Synced).commit()
     }
 
     /// The event itself.

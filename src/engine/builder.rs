@@ -10,6 +10,7 @@ use crate::engine::request::Request;
 use crate::error::AppendError;
 use crate::event::NewEvent;
 use crate::types::{Durability, ExpectedVersion, KeptCondition};
+use std::sync::Arc;
 
 /// A batch in the making. All of it is appended, or nothing.
 ///
@@ -114,6 +115,16 @@ impl<'a> BatchBuilder<'a> {
     /// Demands something of a kept value without writing to it.
     pub fn require_kept(self, name: &str, condition: KeptCondition) -> Self {
         self.with(|request| request.require_kept(name, condition))
+    }
+
+    /// Whether it is a batch of this log.
+    pub(crate) fn is_of(&self, log: &EventLog) -> bool {
+        Arc::ptr_eq(self.log.shared(), log.shared())
+    }
+
+    /// Takes an event off the list of those set aside; it must be there.
+    pub(crate) fn unkeep_parked(self, name: &str) -> Self {
+        self.with(|request| request.keep(name, KeptCondition::Present, None))
     }
 
     /// The same for names of the log's own.

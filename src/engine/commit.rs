@@ -152,6 +152,7 @@ impl Shared {
         match result.unwrap_or(Err(PoisonCause::Panic)) {
             Ok(()) => {
                 self.progress.advance_durable(batch.number);
+                self.wake_watchers(&batch);
                 let mut seq = self.seq.lock();
                 seq.unwitnessed_since = batch.has_appends.then(Instant::now);
                 seq.settle(batch);
@@ -273,7 +274,6 @@ impl Shared {
         };
         drop(view);
         self.lazies.settle(batch.number);
-        self.wake_watchers(batch);
     }
 
     /// Wakes those who wait for what a batch has brought.

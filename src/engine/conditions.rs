@@ -75,14 +75,18 @@ impl Sequencer {
         for (_, head) in &heads.streams {
             bound("version", head.version, events)?;
         }
-        for (at, draft) in request.drafts.iter().enumerate() {
-            if draft.kind == SectionKind::TruncateBefore {
-                let before = request.drafts[..at].iter().filter(|other| other.party == draft.party);
-                let added: u64 = before.map(|other| u64::from(other.events)).sum();
-                let end = heads.streams[draft.party as usize].1.version + added + 1;
-                if draft.number > end {
+        if !request.drafts.iter().any(|draft| draft.kind == SectionKind::TruncateBefore) {
+            return Ok(());
+        }
+        let mut versions: Vec<u64> = heads.streams.iter().map(|(_, head)| head.version).collect();
+        for draft in &request.drafts {
+            match draft.kind {
+                SectionKind::Events => versions[draft.party as usize] += u64::from(draft.events),
+                SectionKind::TruncateBefore if draft.number > versions[draft.party as usize] + 1 => {
+                    let end = versions[draft.party as usize] + 1;
                     return Err(AppendError::BeyondEnd { what: "version", asked: draft.number, end });
                 }
+                _ => {}
             }
         }
         Ok(())

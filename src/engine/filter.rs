@@ -77,6 +77,6 @@ impl Filter {
     }
 
     pub(crate) fn stopped_at(&self) -> Option<u64> {
-        self.stopped.then_some(self.place)
+        (self.stopped || self.limit_left == 0 || self.budget_left == 0).then_some(self.place)
     }
 }

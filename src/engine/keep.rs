@@ -16,6 +16,7 @@ use crate::index::kept::KeptPlace;
 use crate::segment::reader::Segment;
 use crate::types::{Durability, KeptCondition, Location};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
@@ -157,11 +158,22 @@ impl EventLog {
     pub fn acknowledge(&self, consumer: &str, position: u64) -> Result<(), AppendError> {
         check_consumer(consumer)?;
         check_position(position, self.last_position())?;
+        let lock = self.place_lock(consumer);
+        let _only_forward = lock.lock();
         // What cannot be read is written anew.
         if self.acknowledged(consumer).is_ok_and(|place| position <= place) {
             return Ok(());
         }
         self.write_kept_lazily(&place_name(consumer), &encode_place(position))
+    }
+
+    /// To be held while a consumer's place is looked at and written.
+    pub(crate) fn place_lock(&self, consumer: &str) -> Arc<Mutex<()>> {
+        let mut places = self.shared().places.lock();
+        if let Some(lock) = places.get(consumer) {
+            return lock.clone();
+        }
+        places.entry(consumer.into()).or_default().clone()
     }
 
     /// Up to where a consumer has dealt with the log: 0 if it never acknowledged anything.

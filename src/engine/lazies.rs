@@ -10,7 +10,7 @@ use std::ops::Bound;
 use std::time::Duration;
 
 /// After how long a value that was set lazily is written at the latest.
-pub(crate) const LAZY_WITHIN: Duration = Duration::from_millis(40);
+pub(crate) const LAZY_WITHIN: Duration = Duration::from_millis(36);
 
 /// How much one frame of lazily set values may hold.
 const FRAME_BYTES: usize = 32 << 10;

@@ -88,7 +88,7 @@ impl Shared {
                 }
                 // Somebody else commits just now; what that leaves is looked at later.
                 Some(_) if seq.driving || seq.phase != Phase::Open => {
-                    self.writer_bell.wait_for(&mut seq, self.options.idle_witness_after);
+                    self.writer_bell.wait_for(&mut seq, self.options.idle_witness_after.min(LAZY_WITHIN / 4));
                 }
                 Some(due) if Some(due) == lazies_due => self.write_lazies(&mut seq),
                 Some(_) => {

@@ -155,6 +155,7 @@ impl EventLog {
             watchers: Watchers::default(),
             lazies,
             id_tables: Mutex::default(),
+            places: Mutex::default(),
             claims: Mutex::default(),
             live: Mutex::new(live),
             spare: Mutex::new(None),

@@ -59,8 +59,7 @@ impl MergeSource {
         let bound = wanted.end.saturating_sub(wanted.start) / MERGE_COST;
         let mut add = |number: u32, stream: &Stream| {
             runs += stream.runs.len() as u64;
-            // A stream that was ended has left the index; its events are still in the log's order.
-            if sources.len() == STREAMS_MAX || runs > bound || stream.tombstoned {
+            if sources.len() == STREAMS_MAX || runs > bound {
                 return false;
             }
             let runs_at = if query.backward {

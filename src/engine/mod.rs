@@ -47,6 +47,7 @@ mod sync;
 mod tail;
 mod tenant;
 mod view;
+mod wake;
 mod watchers;
 
 pub use builder::BatchBuilder;

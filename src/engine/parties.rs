@@ -15,6 +15,8 @@ pub(crate) struct Party<C> {
     pub(crate) written: bool,
     /// Whether something that is written names the tenant: only that is stored, and binds.
     pub(crate) binds: bool,
+    /// Whether the append ends it: nothing more of it may follow.
+    pub(crate) ended: bool,
 }
 
 /// What cannot be demanded of one party at once.
@@ -61,7 +63,14 @@ impl<C: PartialEq> Parties<C> {
             return Ok(known);
         }
         let binds = written && tenant.is_some();
-        self.parties.push(Party { id: id.into(), condition, tenant: tenant.map(Into::into), written, binds });
+        self.parties.push(Party {
+            id: id.into(),
+            condition,
+            tenant: tenant.map(Into::into),
+            written,
+            ended: false,
+            binds,
+        });
         // A lone party needs no table; with the second one, both go in.
         let from = if self.parties.len() == 2 { 0 } else { self.parties.len() - 1 };
         if self.parties.len() > 1 {
@@ -72,6 +81,13 @@ impl<C: PartialEq> Parties<C> {
             }
         }
         Ok(self.parties.len() as u32 - 1)
+    }
+
+    /// The append ends this one.
+    pub(crate) fn end(&mut self, party: u32) {
+        if let Some(party) = self.parties.get_mut(party as usize) {
+            party.ended = true;
+        }
     }
 
     fn find(&self, id: &str) -> Option<u32> {

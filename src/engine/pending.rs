@@ -305,14 +305,15 @@ impl<T: FromAssigned> Pending<T> {
 
     /// Whether [`Pending::wait`] would return at once.
     pub fn is_done(&self) -> bool {
-        let batch = match &self.state {
-            State::Sequenced(sequenced) => sequenced.batch,
+        let (batch, written) = match &self.state {
+            State::Sequenced(sequenced) => (sequenced.batch, sequenced.written),
             State::Queued(slot) => match slot.peek() {
-                Some(sequenced) => sequenced.batch,
+                Some(sequenced) => (sequenced.batch, sequenced.written),
                 None => return false,
             },
         };
-        self.shared.progress.reached(batch, self.level) != Reached::NotYet
+        let level = if written { self.level } else { Durability::Synced };
+        self.shared.progress.reached(batch, level) != Reached::NotYet
     }
 }
 

@@ -4,6 +4,7 @@
 //! a batch at or above `failed` will never be durable. Must never be advanced before the index shows the batch.
 
 use crate::engine::sync::{AtomicU64, Count, Generation, Mutex, Ordering};
+use crate::engine::wake::wake_all;
 use crate::types::Durability;
 use std::task::Waker;
 
@@ -139,6 +140,6 @@ impl Progress {
             let mut wakers = self.wakers.lock();
             wakers.extract_if(.., |(batch, _)| *batch <= up_to).map(|(_, waker)| waker).collect()
         };
-        ready.into_iter().for_each(Waker::wake);
+        wake_all(ready);
     }
 }

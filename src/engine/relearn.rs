@@ -6,7 +6,7 @@ use crate::engine::frames::read_header;
 use crate::engine::recent::{RecentIds, Remembered};
 use crate::engine::view::{View, segment_at};
 use crate::format::frame::FrameKind;
-use crate::format::record::{self, Record};
+use crate::format::record::Record;
 use crate::format::section::{IdBlock, SectionKind, Sections};
 use crate::segment::reader::Segment;
 use crate::types::Location;
@@ -30,8 +30,7 @@ pub(crate) fn relearn(view: &View, window: u64) -> RecentIds {
         let mut offset = start;
         let mut scratch = Vec::new();
         while offset < frames_end {
-            // A frame that cannot be read now ends the search here: what lies behind it in this segment is not
-            // remembered, and reading it says why.
+            // Only a damaged header ends the walk through a segment: nothing says where the next frame stands.
             let Some(len) = note_frame(&mut recent, segment, offset, &mut scratch) else { break };
             offset += len;
         }
@@ -53,21 +52,17 @@ fn note_frame(recent: &mut RecentIds, segment: &Segment, offset: u64, scratch: &
     let mut keyed = false;
     let mut first = true;
     for section in Sections::new(&table, body, header.events) {
-        let (entry, _, bytes) = section.ok()?;
+        let Ok((entry, _, bytes)) = section else { break };
         if entry.kind != SectionKind::Events {
             continue;
         }
         let mut at = IdBlock::skip(bytes);
         let mut events = 0;
         while events < u64::from(entry.events) {
-            let rest = bytes.get(at..)?;
-            let (record, len) = if segment.header.rewritten && record::is_stub(rest) {
-                Record::decode(rest, true).ok()?
-            } else {
-                // Only an event with an id is worth its checksum.
-                let (record, len) = Record::decode(rest, false).ok()?;
-                if record.id.is_some() { Record::decode(rest, true).ok()? } else { (record, len) }
-            };
+            let rest = bytes.get(at..).unwrap_or_default();
+            // As it stands: a repeat is compared with the bytes, and is told if they are damaged. Forgetting it instead
+            // would let it in a second time.
+            let Ok((record, len)) = Record::decode(rest, false) else { break };
             keyed |= first && record.id.is_some();
             first = false;
             ids.extend(record.id.map(|id| Uuid::from_bytes(*id)));

@@ -38,7 +38,10 @@ impl Repeat {
                     && (entry.kind != SectionKind::TruncateBefore || entry.number == draft.number)
             });
         let body_at = self.place.offset + header.body_at();
-        if !same_sections || segment.bytes(body_at..body_at + header.body_len, &mut scratch)? != self.body {
+        let body = segment.bytes(body_at..body_at + header.body_len, &mut scratch)?;
+        if !same_sections || body != self.body {
+            // Damaged bytes are not another append.
+            header.check_body(body).map_err(|fault| segment.corrupt(self.place.offset, fault))?;
             return Ok(None);
         }
         let mut runs = Vec::new();

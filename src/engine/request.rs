@@ -45,7 +45,6 @@ pub(crate) struct Request {
     kept_bytes_max: u64,
     /// The tenant that parts name from here on.
     tenant: Option<Box<str>>,
-    has_tombstone: bool,
 }
 
 impl Request {
@@ -115,7 +114,7 @@ impl Request {
     /// Ends a stream for good.
     pub(crate) fn tombstone(&mut self, stream: &str, expected: ExpectedVersion) -> Result<(), AppendError> {
         let party = self.living_party(stream, expected)?;
-        self.has_tombstone = true;
+        self.streams.end(party);
         self.control(party, stream, &Control::Tombstone)
     }
 
@@ -182,8 +181,7 @@ impl Request {
     /// A party to be written, unless this very request ends it.
     fn living_party(&mut self, stream: &str, expected: ExpectedVersion) -> Result<u32, AppendError> {
         let party = self.party(stream, expected, true)?;
-        let ends = |draft: &Draft| draft.party == party && draft.kind == SectionKind::Tombstone;
-        if self.has_tombstone && self.drafts.iter().any(ends) {
+        if self.streams[party as usize].ended {
             return Err(AppendError::Gone { stream: stream.to_owned() });
         }
         Ok(party)

@@ -47,6 +47,22 @@ impl RunSource {
     }
 
     pub(crate) fn next_run(&mut self, extent: &Extent) -> Option<Run> {
+        loop {
+            let (run, first, last) = self.step(extent)?;
+            let beyond =
+                if extent.backward { last < extent.wanted.start } else { first >= extent.wanted.end };
+            if beyond {
+                return None;
+            }
+            // Backward, runs that came after the cursor was made may be met first.
+            if first < extent.wanted.end {
+                return Some(run);
+            }
+        }
+    }
+
+    /// The next run, with its first and last place.
+    fn step(&mut self, extent: &Extent) -> Option<(Run, u64, u64)> {
         let RunSource { number, runs, used, runs_at, by_position, .. } = self;
         if *used == runs.len() {
             let view = extent.shared.view.read();
@@ -79,13 +95,11 @@ impl RunSource {
                 segment.prefetch(section_at + at);
             }
         }
-        let (first, last) = if *by_position {
-            (run.first_position, run.last_position())
+        Some(if *by_position {
+            (run, run.first_position, run.last_position())
         } else {
-            (run.first_version, run.last_version())
-        };
-        let beyond = if extent.backward { last < extent.wanted.start } else { first >= extent.wanted.end };
-        (!beyond).then_some(run)
+            (run, run.first_version, run.last_version())
+        })
     }
 
     /// A run that the index names: the section entry and the stream id must say the same, so that no wrong index can ever

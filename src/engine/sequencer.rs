@@ -316,7 +316,7 @@ impl Sequencer {
             return Ok(answer(Ok(assigned), rests_on));
         }
         if let Err(error) = self.check_numbers(heads, request) {
-            return Ok(Sequenced::refused(error));
+            return Ok(answer(Err(error), rests_on));
         }
         // 4. Room. Nothing was changed up to here.
         let table_len = request.drafts.len() * ENTRY_BYTES;

@@ -9,6 +9,7 @@ use crate::engine::progress::Progress;
 use crate::engine::sequencer::Sequencer;
 use crate::engine::spare::Spare;
 use crate::engine::view::View;
+use crate::engine::wake::wake_all;
 use crate::engine::watchers::{Over, Watchers};
 use crate::error::{CloseError, PoisonCause};
 use crate::format::checkpoint::Checkpoint;
@@ -18,7 +19,7 @@ use crate::segment::reader::Segment;
 use crate::storage::{Lock, Storage};
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) lazies: Arc<Lazies>,
     /// Where ids of the callers' own stand; filled as far as somebody asked.
     pub(crate) id_tables: Mutex<IdTables>,
+    /// Held, by consumer, from the look at its place until the place is written: it only moves forward.
+    pub(crate) places: Mutex<HashMap<Box<str>, Arc<Mutex<()>>>>,
     /// Names that somebody has claimed.
     pub(crate) claims: Mutex<HashSet<Box<str>>>,
     /// The segment being written. Only who drives takes it.
@@ -63,7 +66,7 @@ impl Shared {
     pub(crate) fn release(&self, mut seq: MutexGuard<'_, Sequencer>) {
         let wakers = std::mem::take(&mut seq.to_wake);
         drop(seq);
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        wake_all(wakers);
     }
 
     pub(crate) fn ring_maintenance(&self) {

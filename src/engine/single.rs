@@ -59,7 +59,11 @@ impl EventLog {
     /// # Errors
     /// See [`ReadError`].
     pub fn last_event(&self, stream: &str) -> Result<Option<RecordedEvent>, ReadError> {
-        self.read(&Query::stream(stream).backward().limit(1)).into_iter().next().transpose()
+        let last = self.read(&Query::stream(stream).backward().limit(1)).into_iter().next();
+        match last.transpose() {
+            Err(ReadError::Truncated { .. }) => Ok(None),
+            last => last,
+        }
     }
 
     /// The last event of all streams whose ids start with `prefix`, or `None`. Costs a look into the index for each such

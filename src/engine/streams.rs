@@ -20,7 +20,7 @@ pub struct StreamInfo {
     pub version: u64,
     /// The first version that is kept; 1 unless older events were removed on purpose.
     pub first_version: u64,
-    /// Position of its last event in the log; 0 if it has none, or was tombstoned.
+    /// Position of its last event in the log; 0 if there is none to be read.
     pub last_position: u64,
     /// It was ended for good and takes no more events.
     pub tombstoned: bool,

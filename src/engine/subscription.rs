@@ -84,7 +84,7 @@ impl Subscription {
     /// How far the log is ahead: events of the scope's order (versions of a stream, else positions) that were not looked
     /// at yet, whether they match or not.
     pub fn lag(&self) -> u64 {
-        self.visible().0.saturating_sub(self.place)
+        self.visible().0.min(self.query.before.saturating_sub(1)).saturating_sub(self.place)
     }
 
     /// Everything up to here was given, or did not match: a version of a stream, else a position. Another subscription
@@ -205,7 +205,8 @@ impl Subscription {
                     }
                     None => {
                         // Whatever it left out does not match.
-                        self.place = self.place.max(events.end()).max(*end);
+                        let end = events.end().max(*end).min(self.query.before.saturating_sub(1));
+                        self.place = self.place.max(end);
                         self.events = None;
                     }
                 }
@@ -215,7 +216,7 @@ impl Subscription {
                 continue;
             }
             let (end, gone) = self.visible();
-            if end <= self.place && (!gone || self.query.tenant.is_some()) {
+            if end <= self.place && !gone {
                 return None;
             }
             // The limit is counted here: a cursor without one has less to look at.
@@ -229,8 +230,11 @@ impl Subscription {
         let view = self.shared.view.read();
         match &self.query.scope {
             Scope::Stream(id) => {
-                let stream = view.index.streams.registered(id);
-                stream.map_or((0, false), |stream| (stream.version, stream.tombstoned))
+                let streams = &view.index.streams;
+                let tenant = self.query.tenant.as_ref().map(|tenant| streams.tenants.find(tenant));
+                let Some(stream) = streams.registered(id) else { return (0, false) };
+                let foreign = tenant.is_some_and(|tenant| tenant != Some(stream.tenant));
+                (stream.version, stream.tombstoned && !foreign)
             }
             _ => (view.visible.position, false),
         }

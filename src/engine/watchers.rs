@@ -6,6 +6,7 @@
 //! nothing but the look into two tables.
 
 use crate::engine::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::engine::wake::wake_all;
 use crate::error::PoisonCause;
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
@@ -52,7 +53,7 @@ impl Watcher {
         // First the flag, then the waker: whoever puts one there afterwards looks at the flag once more.
         self.cancelled.store(1, Ordering::SeqCst);
         let waker = self.state.lock().waker.take();
-        waker.into_iter().for_each(Waker::wake);
+        wake_all(waker);
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -131,9 +132,7 @@ impl Watchers {
             }
             wanted.woken
         };
-        for watcher in woken {
-            watcher.disarm().into_iter().for_each(Waker::wake);
-        }
+        wake_all(woken.iter().filter_map(|watcher| watcher.disarm()));
     }
 
     /// Nothing more will come. The caller wakes those who waited, once it holds no lock.

@@ -126,9 +126,10 @@ impl Stream {
         }
     }
 
-    /// Position of the last event, 0 if there is none.
+    /// Position of the last event, 0 if there is none to be read.
     pub(crate) fn last_position(&self) -> u64 {
-        self.runs.last().map_or(0, Run::last_position)
+        let readable = !self.tombstoned && self.first_kept <= self.version;
+        self.runs.last().filter(|_| readable).map_or(0, Run::last_position)
     }
 }
 
@@ -238,10 +239,8 @@ impl Streams {
             // Creating what exists changes nothing: only the first creation brings attributes.
             Change::Create { attributes } if is_new => stream.attributes = attributes,
             Change::Create { .. } => {}
-            Change::Tombstone => {
-                stream.tombstoned = true;
-                stream.runs = Vec::new();
-            }
+            // Its runs stay: whoever reads it just now, or reads the log by them, must not miss any.
+            Change::Tombstone => stream.tombstoned = true,
             Change::TruncateBefore { first_kept } => stream.first_kept = stream.first_kept.max(first_kept),
             Change::Carry {
                 version,

@@ -13,6 +13,7 @@ mod found;
 mod gate;
 mod golden;
 mod groups;
+mod hunt;
 mod kill;
 mod model;
 mod properties;
