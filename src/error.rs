@@ -272,6 +272,14 @@ pub enum AppendError {
         /// The largest one possible.
         end: u64,
     },
+    /// The event was acknowledged before, or one behind it was: what it leads to must not be written again.
+    #[error("position {position} is acknowledged already, the consumer stands at {place}")]
+    AlreadyAcknowledged {
+        /// The event's position.
+        position: u64,
+        /// The consumer's place.
+        place: u64,
+    },
     /// The batch was started on another log than the event comes from. Nothing was written to either.
     #[error("the batch belongs to another log")]
     OtherLog,

@@ -6,9 +6,9 @@
 
 use crate::consumer::ConsumerError;
 use crate::consumer::bell::Bell;
-use crate::consumer::options::GroupOptions;
 use crate::consumer::lanes::{Lanes, Work};
 use crate::consumer::named::{claim, marks, starting};
+use crate::consumer::options::GroupOptions;
 use crate::engine::{BatchAppended, BatchBuilder, Claim, EventLog, Pending, Subscription};
 use crate::error::{AppendError, ReadError};
 use crate::event::RecordedEvent;
@@ -110,7 +110,8 @@ impl Group {
         &self.inner.log
     }
 
-    /// How many positions lie between the group's place, up to which everything is done, and the end of the log.
+    /// How many positions lie between the group's place, up to which everything is done, and the end of the log. Events that
+    /// do not match count until a member has looked past them.
     pub fn lag(&self) -> u64 {
         let place = self.inner.state.lock().place();
         self.log().last_position().saturating_sub(place)

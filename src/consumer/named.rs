@@ -206,7 +206,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// How far the log is ahead of what was read. See [`Subscription::lag`].
+    /// How far the log is ahead of what was read: see [`Subscription::lag`].
     pub fn lag(&self) -> u64 {
         self.subscription.lag()
     }
@@ -300,7 +300,8 @@ impl Received {
     /// [`BatchBuilder::acknowledge`], in the order of their events.
     ///
     /// # Errors
-    /// See [`AppendError`]; nothing was acknowledged then.
+    /// See [`AppendError`]; nothing was written or acknowledged then. [`AppendError::AlreadyAcknowledged`] if this event or
+    /// one behind it was.
     pub fn ack_with(&self, batch: BatchBuilder<'_>) -> Result<BatchAppended, AppendError> {
         if !batch.is_of(&self.log) {
             return Err(AppendError::OtherLog);
@@ -308,10 +309,13 @@ impl Received {
         let lock = self.log.place_lock(&self.consumer);
         let _only_forward = lock.lock();
         let position = self.event.position();
-        // The place only moves forward. What cannot be read is written anew.
-        if self.log.acknowledged(&self.consumer).is_ok_and(|place| position <= place) {
-            let name = place_name(&self.consumer);
-            return batch.require_kept(&name, KeptCondition::Any).durability(Durability::Synced).commit();
+        // Whoever commits what an event leads to twice, or behind what comes after it, has lost the order.
+        match self.log.acknowledged(&self.consumer) {
+            Ok(place) if position <= place => {
+                return Err(AppendError::AlreadyAcknowledged { position, place });
+            }
+            // What cannot be read is written anew.
+            _ => {}
         }
         batch.acknowledge(&self.consumer, position).durability(Durability::Synced).commit()
     }

@@ -13,7 +13,7 @@ mod found;
 mod gate;
 mod golden;
 mod groups;
-mod hunt;
+mod hunted;
 mod kill;
 mod model;
 mod properties;

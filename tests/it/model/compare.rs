@@ -62,7 +62,8 @@ impl Model {
         same("number of streams", &log.stream_count(), &(self.streams.len() as u64))?;
         for (info, (id, stream)) in infos.iter().zip(&self.streams) {
             let last = self.events.iter().rposition(|event| event.stream == *id).map_or(0, |at| at + 1);
-            let last = if stream.tombstoned { 0 } else { last as u64 };
+            let readable = !stream.tombstoned && stream.first <= stream.version;
+            let last = if readable { last as u64 } else { 0 };
             let want = (
                 (stream.version, stream.first, last, stream.tombstoned),
                 (stream.tenant, &*stream.attributes, stream.ordinal),

@@ -218,13 +218,17 @@ impl Model {
             let last = self.events.iter().rposition(|event| event.stream == id).map(|at| at as u64 + 1);
             let want = match last {
                 _ if stream.tombstoned => Err(ReadError::Gone { stream: id.to_owned() }),
-                Some(_) if stream.first > stream.version => Err(ReadError::Truncated { first: stream.first }),
+                // All of it was cut.
+                Some(_) if stream.first > stream.version => Ok(None),
                 last => Ok(last),
             };
             same("last event", &log.last_event(id).map(|event| event.map(position)), &want)?;
         }
         for prefix in PREFIXES {
-            let lives = |id: &str| id.starts_with(prefix) && !self.streams[id].tombstoned;
+            let lives = |id: &str| {
+                let stream = &self.streams[id];
+                id.starts_with(prefix) && !stream.tombstoned && stream.first <= stream.version
+            };
             let last = self.events.iter().rposition(|event| lives(event.stream)).map(|at| at as u64 + 1);
             let found = log.last_event_under(prefix).map_err(|error| format!("last_event_under: {error}"))?;
             same("last event under", &found.map(|event| event.position()), &last)?;
