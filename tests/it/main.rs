@@ -13,9 +13,11 @@ mod found;
 mod gate;
 mod golden;
 mod groups;
+mod holding;
 mod hunted;
 mod kill;
 mod model;
+mod overwritten;
 mod properties;
 // The fuzz targets include these two as well, and use what is not used here.
 #[allow(dead_code, unused_imports)]
@@ -26,3 +28,4 @@ mod simdisk;
 mod threads;
 mod tidy;
 mod typed;
+mod winners;

@@ -1,0 +1,143 @@
+//! A directory in memory whose commits can be held back: what is written to a segment is not durable until the test says so.
+
+use annals::storage::{DeviceRead, File, Lock, Mapping, Memory, Storage};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+#[derive(Debug, Default)]
+struct State {
+    closed: bool,
+    waiting: usize,
+    /// How long a sync takes that is not held back.
+    takes: Duration,
+}
+
+/// Clones share the directory and its gate.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gated {
+    memory: Memory,
+    gate: Arc<(Mutex<State>, Condvar)>,
+}
+
+impl Gated {
+    /// A directory in which every sync takes so long.
+    pub(crate) fn slow(takes: Duration) -> Gated {
+        let gated = Gated::default();
+        gated.gate.0.lock().unwrap().takes = takes;
+        gated
+    }
+
+    /// From now on, syncs of segments wait.
+    pub(crate) fn close(&self) {
+        self.gate.0.lock().unwrap().closed = true;
+    }
+
+    /// Lets them through.
+    pub(crate) fn open_up(&self) {
+        self.gate.0.lock().unwrap().closed = false;
+        self.gate.1.notify_all();
+    }
+
+    /// Waits until some sync does.
+    pub(crate) fn wait_for_a_sync(&self) {
+        let mut state = self.gate.0.lock().unwrap();
+        while state.waiting == 0 {
+            state = self.gate.1.wait(state).unwrap();
+        }
+    }
+
+    /// Syncs something; what is not a segment yet is not held back.
+    fn pass(&self, is_segment: bool) {
+        let mut state = self.gate.0.lock().unwrap();
+        state.waiting += usize::from(is_segment);
+        self.gate.1.notify_all();
+        while state.closed && is_segment {
+            state = self.gate.1.wait(state).unwrap();
+        }
+        state.waiting -= usize::from(is_segment);
+        let takes = state.takes;
+        drop(state);
+        std::thread::sleep(takes);
+    }
+
+    fn wrap(&self, file: Arc<dyn File>, name: &str) -> Arc<dyn File> {
+        Arc::new(GatedFile { file, is_segment: name.ends_with(".seg"), gated: self.clone() })
+    }
+}
+
+impl Storage for Gated {
+    fn name(&self) -> String {
+        "gated".to_owned()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.memory.list()
+    }
+
+    fn try_lock(&self) -> io::Result<Option<Lock>> {
+        self.memory.try_lock()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.memory.create(name).map(|file| self.wrap(file, name))
+    }
+
+    fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn File>> {
+        self.memory.open(name, write).map(|file| self.wrap(file, name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.memory.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.memory.remove(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.memory.sync_directory()
+    }
+}
+
+#[derive(Debug)]
+struct GatedFile {
+    file: Arc<dyn File>,
+    is_segment: bool,
+    gated: Gated,
+}
+
+impl File for GatedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.file.allocate(len)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(offset, bytes)
+    }
+
+    fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.file.write_zeros(offset, len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.gated.pass(self.is_segment);
+        self.file.sync()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, buffer)
+    }
+
+    fn read_device(&self, offset: u64, buffer: &mut [u8]) -> io::Result<DeviceRead> {
+        self.file.read_device(offset, buffer)
+    }
+
+    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
+        self.file.map(len)
+    }
+}
