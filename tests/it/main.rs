@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
 
 mod calls;
+mod checker;
 mod consumers;
 mod crash;
 mod damage;
+mod day;
 mod follow;
 mod found;
 mod gate;
