@@ -49,7 +49,7 @@ pub(crate) fn catch_up(log: &EventLog, crash_after: Option<u64>) -> Result<u64, 
     let mut counted = 0;
     while let Some(event) = consumer.next_within(Duration::ZERO)? {
         let mut batch = log.batch();
-        for (article, change) in event.as_event().decode::<ShopEvent>()?.changes() {
+        for (article, change) in event.decode::<ShopEvent>()?.changes() {
             let name = format!("{STOCK}{article}");
             let mut level = match log.kept(&name)? {
                 Some(kept) => serde_json::from_slice(&kept.value)?,

@@ -5,7 +5,7 @@
 use crate::typed::error::{DecodeError, DecodeFault, EncodeError, MetadataError};
 use crate::typed::event::TypedEvent;
 use crate::typed::metadata::Metadata;
-use crate::{Event, NewEvent};
+use crate::{Event, NewEvent, RecordedEvent};
 use serde_json::{Deserializer, Value};
 
 /// A typed event made ready to be appended, wherever a [`NewEvent`] can be.
@@ -72,6 +72,16 @@ impl Event<'_> {
             event_type: self.event_type().to_owned(),
             fault,
         })
+    }
+}
+
+impl RecordedEvent {
+    /// The event as a value of a type: also for what subscriptions, consumers and groups give. Feature `serde`.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode<E: TypedEvent>(&self) -> Result<E, DecodeError> {
+        self.as_event().decode()
     }
 }
 

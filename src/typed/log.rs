@@ -105,8 +105,7 @@ impl<E: TypedEvent> Iterator for TypedEvents<E> {
     type Item = Result<Decoded<E>, TypedReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let decoded =
-            |recorded: RecordedEvent| Ok(Decoded { value: recorded.as_event().decode()?, recorded });
+        let decoded = |recorded: RecordedEvent| Ok(Decoded { value: recorded.decode()?, recorded });
         Some(self.events.next()?.map_err(TypedReadError::Read).and_then(decoded))
     }
 }

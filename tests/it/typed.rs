@@ -135,7 +135,7 @@ fn events_of_programs_without_this_layer_are_read() {
     for metadata in ["", "{}", metadata, r#"{"schema_version": null}"#, r#"{"schema_version": 1}"#] {
         let event =
             stored(NewEvent::new("Placed", " {\"note\": \"x\", \"total\": 7}\n").with_metadata(metadata));
-        let placed = event.as_event().decode::<Order>().unwrap();
+        let placed = event.decode::<Order>().unwrap();
         assert_eq!(placed, Order::Placed { total: 7, note: Some("x".into()) });
     }
 }

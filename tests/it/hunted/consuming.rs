@@ -193,14 +193,12 @@ fn an_acknowledgement_that_failed_comes_again() {
     disk.set_space(Some(0));
     let big = vec![0u8; 16 << 10];
     while log.append("fill", ANY, &[NewEvent::new("T", &big)]).is_ok() {}
-    let mut waiting = 0;
     for size in [100_000, 10_000, 1_000, 100, 10, 1] {
         for i in 0.. {
             let name = format!("v{size}-{i}");
             if log.keep_lazily(&name, vec![0u8; size]).is_err() {
                 break;
             }
-            waiting += 1;
         }
     }
     let group = log.group("g", &Query::prefix("a"), GroupOptions::new()).unwrap();

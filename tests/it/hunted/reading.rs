@@ -105,11 +105,9 @@ fn backward_merge_beside_a_writer() {
         });
         let begun = Instant::now();
         let mut wrong = None;
-        let mut reads = 0u64;
         while begun.elapsed() < Duration::from_secs(8) && wrong.is_none() {
             let got = log.read(&Query::prefix("p").backward().limit(1)).next().map(|_| ());
             wrong = got.err();
-            reads += 1;
         }
         stop.store(true, std::sync::atomic::Ordering::SeqCst);
         assert_eq!(wrong, None);
