@@ -110,6 +110,7 @@ fn damage_to_one_event_does_not_forget_the_ids_behind_it() {
     let log = shelf::open(&memory).unwrap();
     let one = append(&log, 1, "damaged payload");
     let two = append(&log, 2, "sound");
+    assert!(matches!(one, Err(AppendError::OriginalUnreadable { .. })), "{one:?}");
     assert!(two.unwrap().repeated, "appended twice");
 }
 
