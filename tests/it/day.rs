@@ -110,14 +110,8 @@ fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-#[test]
-fn nothing_is_lost_doubled_reordered_or_seen_too_early_however_often_the_process_is_killed() {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let seed = from_environment("ANNALS_DAY_SEED").unwrap_or(now.as_nanos() as u64 >> 10 & 0xffff_ffff);
-    let kills = from_environment("ANNALS_DAY_KILLS").unwrap_or(7);
-    println!("ANNALS_DAY_SEED={seed} ANNALS_DAY_KILLS={kills}");
-    let directory = tempfile::tempdir().unwrap();
-    let folder = directory.path();
+/// A day with so many kills, and a last life that comes to its end.
+fn spend(folder: &Path, seed: u64, kills: u64) {
     let mut rng = Rng::new(seed);
     let errors = || std::fs::read_to_string(folder.join("errors")).unwrap();
     for life in 0..kills {
@@ -144,7 +138,17 @@ fn nothing_is_lost_doubled_reordered_or_seen_too_early_however_often_the_process
         }
     };
     assert!(status.success(), "seed {seed}, the last life: {status}\n{}", errors());
+}
 
+#[test]
+fn nothing_is_lost_doubled_reordered_or_seen_too_early_however_often_the_process_is_killed() {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let seed = from_environment("ANNALS_DAY_SEED").unwrap_or(now.as_nanos() as u64 >> 10 & 0xffff_ffff);
+    let kills = from_environment("ANNALS_DAY_KILLS").unwrap_or(7);
+    println!("ANNALS_DAY_SEED={seed} ANNALS_DAY_KILLS={kills}");
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path();
+    spend(folder, seed, kills);
     let account = Account::read(folder);
     let violations = account.judge();
     let workers = || account.consumers.iter().map(|one| &one.1);

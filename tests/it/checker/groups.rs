@@ -42,6 +42,8 @@ struct Life<'a> {
     failures: HashMap<u64, u32>,
     /// The last event of each stream that was given out for the first time.
     last: HashMap<&'a str, u64>,
+    /// Left out by a later one of the stream: lost, unless it comes after all.
+    left_out: BTreeMap<u64, u64>,
     /// Told to be done with in this life.
     done: BTreeSet<u64>,
     /// How far `done` and `settled` reach without a gap: an index into what matches.
@@ -78,6 +80,7 @@ pub(crate) fn check_group(truth: &Truth, plan: &Worker, report: &Report, inputs_
         let position = || number(words[1]);
         match words[0] {
             "life" => {
+                group.say_left_out();
                 group.life = Life::default();
                 group.life.low = group.matching.partition_point(|position| *position < group.durable);
                 group.listed.clear();
@@ -109,21 +112,24 @@ pub(crate) fn check_group(truth: &Truth, plan: &Worker, report: &Report, inputs_
 impl<'a> Group<'a> {
     /// A new life has listed what is set aside: what was uncertain is known now.
     fn listed(&mut self) {
+        let gone =
+            |position: &u64| self.perhaps_gone.contains(position) && !self.listed.contains_key(position);
+        self.parked.retain(|position, _| !gone(position));
         for (position, value) in &self.parked {
             let there = self.listed.get(position);
-            let fits = there == Some(value) || there.is_some() && there == self.perhaps_parked.get(position);
-            if !fits && !(there.is_none() && self.perhaps_gone.contains(position)) {
+            if there != Some(value) && (there.is_none() || there != self.perhaps_parked.get(position)) {
                 let what = format!("{position} was set aside with {value:?} and is listed as {there:?}");
                 self.findings.say(Kind::Parked, what);
             }
         }
-        for (position, value) in &self.listed {
-            if !self.parked.contains_key(position) && self.perhaps_parked.get(position) != Some(value) {
+        for (position, value) in std::mem::take(&mut self.listed) {
+            if self.parked.contains_key(&position) || self.perhaps_parked.get(&position) == Some(&value) {
+                self.settled.insert(position);
+                self.parked.insert(position, value);
+            } else {
                 self.findings.say(Kind::Parked, format!("{position} is listed, nobody set it aside"));
             }
-            self.settled.insert(*position);
         }
-        self.parked = std::mem::take(&mut self.listed);
         self.perhaps_parked.clear();
         self.perhaps_gone.clear();
     }
@@ -164,7 +170,8 @@ impl<'a> Group<'a> {
         }
         let last = self.life.last.get(stream).copied();
         if last.is_some_and(|last| position <= last) {
-            let kind = if self.life.done.contains(&position) { Kind::Duplicate } else { Kind::Reordered };
+            let late = self.life.left_out.remove(&position).is_some();
+            let kind = if late { Kind::Reordered } else { Kind::Duplicate };
             return self.findings.say(kind, format!("{position} of {stream} came after {last:?}"));
         }
         self.life.last.insert(stream, position);
@@ -172,17 +179,26 @@ impl<'a> Group<'a> {
         let from = of_stream.partition_point(|other| Some(*other) <= last);
         let left_out = of_stream[from..].iter().take_while(|other| **other < position);
         let left_out = left_out.filter(|other| !self.settled.contains(other) && !self.asked.contains(other));
-        for other in left_out.copied().collect::<Vec<_>>() {
-            self.findings.say(Kind::Lost, format!("{position} of {stream} came, {other} did not"));
+        self.life.left_out.extend(left_out.map(|other| (*other, position)));
+    }
+
+    fn say_left_out(&mut self) {
+        for (other, position) in std::mem::take(&mut self.life.left_out) {
+            self.findings.say(Kind::Lost, format!("{position} came, {other} of its stream did not"));
         }
     }
 
     /// Takes back what was out; whether it was being replayed.
     fn answered(&mut self, position: u64) -> bool {
         let stream = self.stream_of.get(&position).copied().unwrap_or_default();
-        let out = self.life.out.remove(stream);
-        assert!(out.is_none_or(|(out, _)| out == position), "only what is out is answered");
-        out.is_some_and(|(_, replayed)| replayed)
+        match self.life.out.get(stream).copied() {
+            Some((out, replayed)) if out == position => {
+                self.life.out.remove(stream);
+                replayed
+            }
+            // Another one came while it was out, which was told then.
+            _ => false,
+        }
     }
 
     fn acknowledges(&mut self, position: u64) {
@@ -230,12 +246,12 @@ impl<'a> Group<'a> {
         if parked != due.is_some() {
             self.findings.say(Kind::Parked, format!("{position} was set aside: {parked}"));
         }
-        if let (true, Some(value)) = (parked, due) {
-            if self.parked.insert(position, value).is_none() {
-                self.settled.insert(position);
-                self.raise_durable(position);
-                self.life.done.insert(position);
-            }
+        if let (true, Some(value)) = (parked, due)
+            && self.parked.insert(position, value).is_none()
+        {
+            self.settled.insert(position);
+            self.raise_durable(position);
+            self.life.done.insert(position);
         }
     }
 
@@ -257,6 +273,7 @@ impl<'a> Group<'a> {
     }
 
     fn end(&mut self, inputs_end: u64, ended: bool) {
+        self.say_left_out();
         if !ended {
             return self.findings.say(Kind::Lost, "did not come to its end".to_owned());
         }

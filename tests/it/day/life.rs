@@ -26,7 +26,7 @@ pub(crate) fn live(folder: &Path, seed: u64, life: u64, writing: Option<Duration
     let notes = folder.join("notes");
     std::fs::create_dir_all(&notes).unwrap();
     let own = Notes::open(&notes, "day", life);
-    let mode = if life % 2 == 0 { ReadMode::Map } else { ReadMode::Pread };
+    let mode = if life.is_multiple_of(2) { ReadMode::Map } else { ReadMode::Pread };
     let log = Options::new().segment_bytes(512 << 10).read_mode(mode).open(folder.join("log")).unwrap();
     own.line("opened");
     let (enough, inputs_done) = (AtomicBool::new(false), AtomicBool::new(false));

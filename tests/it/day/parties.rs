@@ -45,8 +45,11 @@ pub(crate) fn write(day: &Day, writer: u64) {
             for part in inputs.chunk_by(|a, b| a.stream == b.stream) {
                 let stream = &part[0].stream;
                 let version = versions.entry(stream.clone()).or_default();
-                let expected =
-                    if writer % 2 == 0 { ExpectedVersion::Any } else { ExpectedVersion::Exact(*version) };
+                let expected = if writer.is_multiple_of(2) {
+                    ExpectedVersion::Any
+                } else {
+                    ExpectedVersion::Exact(*version)
+                };
                 *version += part.len() as u64;
                 let events: Vec<NewEvent<'_>> = part
                     .iter()

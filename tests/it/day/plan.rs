@@ -72,7 +72,7 @@ pub(crate) fn subscribers() -> Vec<Subscriber> {
         let which = match i % 5 {
             0 => Which::default(),
             1 => Which::stream(format!("in-{writer}-{}", i / 7 % STREAMS)),
-            2 => Which::prefix(if i % 2 == 0 { "in-".into() } else { format!("in-{writer}-") }, &[]),
+            2 => Which::prefix(if i.is_multiple_of(2) { "in-".into() } else { format!("in-{writer}-") }, &[]),
             3 => Which::prefix("", &[TYPES[(i / 5 % 4) as usize]]),
             _ => Which::prefix(format!("in-{writer}-"), &["Paid", "Noted"]),
         };
@@ -87,7 +87,14 @@ pub(crate) fn subscribers() -> Vec<Subscriber> {
             1 => Some((50_000, 100)),
             _ => None,
         };
-        Subscriber { name: format!("subscriber-{i}"), which, start, mode, resumes: i % 2 == 0, pause }
+        Subscriber {
+            name: format!("subscriber-{i}"),
+            which,
+            start,
+            mode,
+            resumes: i.is_multiple_of(2),
+            pause,
+        }
     };
     (0..100).map(one).collect()
 }
