@@ -1,7 +1,7 @@
 //! Breaks the crate on purpose, one guarantee at a time, and demands that a test fails.
 //!
 //! `cargo run --release -p mutants` copies the tracked files to `target/mutants/tree`, applies one change at a time there, and
-//! runs the tests named beside it. A mutant that lives, or a change that no longer applies, makes the command fail. Some ten
+//! runs the tests named beside it. A mutant that lives, or a change that no longer applies, makes the command fail. Some twenty
 //! minutes on two cores. With a word as argument: only the mutants whose names contain it.
 
 use std::fs;
@@ -144,6 +144,90 @@ const MUTANTS: &[Mutant] = &[
         from: "if let Some((_, cause)) = &self.poisoned {\n            return Some",
         to: "if let Some((_, cause)) = &self.poisoned && false {\n            return Some",
         tests: &["calls"],
+    },
+    Mutant {
+        name: "take a repeat for granted without comparing it",
+        file: "src/engine/repeat.rs",
+        from: "        if !same_sections || body != self.body {",
+        to: "        if !same_sections {",
+        tests: &["properties"],
+    },
+    Mutant {
+        name: "forget the ids at open",
+        file: "src/engine/log.rs",
+        from: "seq.recent = relearn(&view, options.idempotency_window);",
+        to: "seq.recent = crate::engine::recent::RecentIds::new(options.idempotency_window);",
+        tests: &["properties"],
+    },
+    Mutant {
+        name: "answer a conflict of a kept value before it is durable",
+        file: "src/engine/conditions.rs",
+        from: "return Err((AppendError::KeptConflict { name, expected, actual }, head.batch));",
+        to: "return Err((AppendError::KeptConflict { name, expected, actual }, 0));",
+        tests: &["winners", "crash"],
+    },
+    Mutant {
+        name: "let another tenant write",
+        file: "src/engine/conditions.rs",
+        from: "&& view.index.streams.tenants.find(named) != Some(head.tenant)",
+        to: "&& false",
+        tests: &["properties"],
+    },
+    Mutant {
+        name: "forget a lazily set value before the index shows it",
+        file: "src/engine/lazies.rs",
+        from: "state.values.retain(|_, lazy| lazy.batch.is_none_or(|of| of > batch));",
+        to: "state.values.retain(|_, lazy| lazy.batch.is_none_or(|of| of > batch + 1));",
+        tests: &["lazies"],
+    },
+    Mutant {
+        name: "write lazily set values last",
+        file: "src/engine/sequencer.rs",
+        from: "self.stamp_lazies_before(follows, now, view)?;",
+        to: "",
+        tests: &["properties"],
+    },
+    Mutant {
+        name: "lose what was set lazily at close",
+        file: "src/engine/lifecycle.rs",
+        from: "match seq.stamp_lazies(now(), &self.view) {",
+        to: "match Ok::<(), Wait>(()) {",
+        tests: &["hunted"],
+    },
+    Mutant {
+        name: "sleep without arming",
+        file: "src/engine/watchers.rs",
+        from: "tables.list(&watcher.key).push(watcher.clone());",
+        to: "",
+        tests: &["follow"],
+    },
+    Mutant {
+        name: "give a subscription what is there twice",
+        file: "src/engine/subscription.rs",
+        from: "let query = self.query.clone().after(self.place).limit(u64::MAX);",
+        to: "let query = self.query.clone().after(self.place.saturating_sub(1)).limit(u64::MAX);",
+        tests: &["follow"],
+    },
+    Mutant {
+        name: "let a group's place pass what is open",
+        file: "src/consumer/group.rs",
+        from: "self.lanes.first_open().map_or(read, |first| first - 1).max(self.begun_at)",
+        to: "read.max(self.begun_at)",
+        tests: &["groups"],
+    },
+    Mutant {
+        name: "leave no mark of what is done exactly once",
+        file: "src/consumer/group.rs",
+        from: "batch.keep_reserved(&at_position(&marks, position), Some(&[]))",
+        to: "batch",
+        tests: &["groups"],
+    },
+    Mutant {
+        name: "give out two events of a stream at once",
+        file: "src/consumer/lanes.rs",
+        from: "if !lane.busy && lane.waiting.len() == 1 {",
+        to: "if lane.waiting.len() == 1 {",
+        tests: &["groups"],
     },
 ];
 
