@@ -2,7 +2,7 @@
 
 use crate::scribe::*;
 use crate::shelf::*;
-use annals::{ExpectedVersion, NewEvent, OpenError};
+use annals::{EventLog, ExpectedVersion, NewEvent, OpenError, Query, Uuid};
 use std::sync::Arc;
 
 const LOG_ID: [u8; 16] = *b"0123456789abcdef";
@@ -240,4 +240,54 @@ fn a_padded_log_that_was_closed_says_so() {
     log.append("a", ExpectedVersion::Any, &[NewEvent::new("T", "")]).unwrap();
     log.close().unwrap();
     assert!(open().recovery().closed_cleanly);
+}
+
+/// Who resumes a read through `stopped_at` must come past a frame in which it stopped.
+#[test]
+fn a_filtered_read_goes_on_from_the_middle_of_a_frame() {
+    let log = EventLog::in_memory().unwrap();
+    let any = ExpectedVersion::Any;
+    let event = NewEvent::new("T", "");
+    log.batch().append("a", any, &[event]).append("b", any, &[event, event]).commit().unwrap();
+    let mut found = Vec::new();
+    let mut after = Some(0);
+    while let Some(place) = after {
+        let mut cursor = log.read(&Query::prefix("b").after(place).budget(1));
+        while let Some(event) = cursor.next().unwrap() {
+            found.push(event.position());
+        }
+        after = cursor.stopped_at();
+        assert!(after.is_none_or(|stop| stop > place), "stopped at {after:?} behind {place}");
+    }
+    assert_eq!(found, [2, 3]);
+}
+
+/// What is shown of a stream is what opening it again shows: only a part that is written binds the stream to a tenant.
+#[test]
+fn a_check_under_a_tenants_name_binds_nothing() {
+    let memory = shelve(&Files::new());
+    let log = open(&memory).unwrap();
+    let any = ExpectedVersion::Any;
+    log.batch().append("s", any, &[]).in_tenant("shop").require("s", any).commit().unwrap();
+    let before = log.stream_info("s");
+    log.close().unwrap();
+    assert_eq!(open(&memory).unwrap().stream_info("s"), before);
+    assert_eq!(before.unwrap().tenant, None);
+}
+
+/// A repeat is given what the original was, also about a stream that has gone on and was ended since.
+#[test]
+fn a_repeat_about_a_stream_that_was_ended_is_answered_as_the_first_time() {
+    let log = EventLog::in_memory().unwrap();
+    let any = ExpectedVersion::Any;
+    let event = NewEvent::new("T", "");
+    let keyed = event.with_id(Uuid::from_u128(5));
+    let write = || log.batch().append("a", any, &[keyed]).create("b", any, b"").commit().unwrap();
+    log.append("b", any, &[event]).unwrap();
+    let first = write().streams[1].clone();
+    log.append("b", any, &[event, event]).unwrap();
+    assert_eq!(write().streams[1], first);
+    log.tombstone("b", any).unwrap();
+    assert_eq!(write().streams[1], first);
+    assert_eq!((first.first_version, first.last_version), (2, 1));
 }
