@@ -18,6 +18,7 @@ mod groups;
 mod holding;
 mod hunted;
 mod kill;
+mod lazily;
 mod model;
 mod overwritten;
 mod properties;

@@ -13,6 +13,8 @@ mod write;
 pub use driver::Driver;
 pub use ops::{Cond, Expect, Ids, Op, Piece, Twist, Way};
 pub use state::Model;
+#[allow(unused_imports)] // the fuzz targets name it
+pub use state::ModelEvent;
 pub use write::{Answer, Told, Write, set_lazily};
 
 /// Stream names that invite confusion: prefixes of one another, separators, a NUL, more than one byte a letter.

@@ -125,14 +125,14 @@ fn a_conflict_is_told_when_the_winner_can_be_read() {
 #[test]
 fn an_end_and_a_tenant_are_told_when_they_can_be_seen() {
     let gone = |log: &EventLog| log.stream_info("s").unwrap().tombstoned;
-    let end = |log: &EventLog| drop(log.tombstone("s", ANY).unwrap());
+    let end = |log: &EventLog| _ = log.tombstone("s", ANY).unwrap();
     held_back("tombstone", first_event, end, gone, |log| {
         let error = log.append("s", ANY, &[NewEvent::new("T", "late")]).unwrap_err();
         assert_eq!(error, AppendError::Gone { stream: "s".into() });
         assert!(gone(log));
     });
     let bound = |log: &EventLog| log.tenant("shop").stream_count() == 1;
-    let bind = |log: &EventLog| drop(log.tenant("shop").append("s", ANY, &[]).unwrap());
+    let bind = |log: &EventLog| _ = log.tenant("shop").append("s", ANY, &[]).unwrap();
     held_back("tenant", first_event, bind, bound, |log| {
         let error = log.tenant("bank").append("s", ANY, &[]).unwrap_err();
         assert_eq!(error, AppendError::ForeignTenant { stream: "s".into(), named: "bank".into() });
@@ -144,7 +144,7 @@ fn an_end_and_a_tenant_are_told_when_they_can_be_seen() {
 fn a_conflict_over_a_kept_value_is_told_when_the_winner_can_be_got() {
     let value = |log: &EventLog| log.kept("k").unwrap().map(|kept| (kept.value.to_vec(), kept.revision));
     let shows = |log: &EventLog| value(log) == Some((b"winner".to_vec(), Some(2)));
-    let before = |log: &EventLog| drop(log.keep("k", KeptCondition::Absent, "before").unwrap());
+    let before = |log: &EventLog| _ = log.keep("k", KeptCondition::Absent, "before").unwrap();
     let win = |log: &EventLog| {
         let kept = log.keep("k", KeptCondition::Revision(1), "winner").unwrap();
         assert_eq!((kept.revision, kept.replaced), (2, Some(1)));
@@ -161,7 +161,7 @@ fn a_conflict_over_a_kept_value_is_told_when_the_winner_can_be_got() {
         assert_eq!(batch.submit().unwrap().wait().unwrap_err(), refused);
         assert!(shows(log));
     });
-    let delete = |log: &EventLog| drop(log.unkeep("k", KeptCondition::Present).unwrap());
+    let delete = |log: &EventLog| _ = log.unkeep("k", KeptCondition::Present).unwrap();
     held_back(
         "unkeep",
         before,

@@ -1,0 +1,82 @@
+//! Values set lazily, with the threads of a log: written without anybody's help, and never seen going backward.
+
+use annals::{EventLog, ExpectedVersion, KeptCondition, NewEvent, Options};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+fn number(log: &EventLog) -> u64 {
+    let kept = log.kept("k").unwrap();
+    kept.map_or(0, |kept| u64::from_le_bytes(kept.value[..].try_into().unwrap()))
+}
+
+/// Nobody commits: the log does it by itself, and a kill behind that finds the value.
+#[test]
+fn what_is_set_lazily_becomes_durable_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = EventLog::open(dir.path()).unwrap();
+    log.append("s", ExpectedVersion::Any, &[NewEvent::new("T", "")]).unwrap();
+    log.keep_lazily("k", 7u64.to_le_bytes()).unwrap();
+    log.acknowledge("mail", 1).unwrap();
+    assert_eq!((number(&log), log.acknowledged("mail")), (7, Ok(1)), "seen at once");
+    let begun = Instant::now();
+    while log.list_kept("", None, 9).unwrap().iter().any(|kept| kept.revision.is_none()) {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // What a kill leaves: the files as they are.
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let killed = EventLog::open(copy.path()).unwrap();
+    assert_eq!((number(&killed), killed.acknowledged("mail")), (7, Ok(1)));
+    log.close().unwrap();
+}
+
+/// A value that was set lazily moves from memory into a batch and from there into the index; on no step of that way does a
+/// reader meet an older one, whatever else is committed meanwhile.
+#[test]
+fn nobody_sees_a_value_go_backward() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Options::new().batch_bytes(8 << 10).segment_bytes(256 << 10).open(dir.path()).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (log, done) = (&log, &done);
+            scope.spawn(move || {
+                let mut last = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let now = number(log);
+                    assert!(now >= last, "{now} behind {last}");
+                    let listed = log.list_kept("k", None, 9).unwrap();
+                    let listed = u64::from_le_bytes(
+                        listed.first().map_or(&[0; 8][..], |kept| &kept.value[..]).try_into().unwrap(),
+                    );
+                    assert!(listed >= now, "listed {listed}, got {now}");
+                    last = listed;
+                }
+            });
+        }
+        let other = scope.spawn(|| {
+            for i in 0..2000u32 {
+                let payload = vec![0; (i * 37 % 3000) as usize];
+                log.append("s", ExpectedVersion::Any, &[NewEvent::new("T", &payload)]).unwrap();
+            }
+        });
+        let mut i = 0u64;
+        while !other.is_finished() {
+            i += 1;
+            match i % 50 {
+                0 => _ = log.keep("k", KeptCondition::Present, i.to_le_bytes()).unwrap(),
+                _ => log.keep_lazily("k", i.to_le_bytes()).unwrap(),
+            }
+            assert_eq!(number(&log), i, "whoever sets it sees it");
+        }
+        done.store(true, Ordering::Relaxed);
+        other.join().unwrap();
+    });
+    let last = number(&log);
+    log.close().unwrap();
+    assert_eq!(number(&EventLog::open(dir.path()).unwrap()), last, "closing writes it");
+}
