@@ -188,13 +188,6 @@ const MUTANTS: &[Mutant] = &[
         tests: &["properties"],
     },
     Mutant {
-        name: "lose what was set lazily at close",
-        file: "src/engine/lifecycle.rs",
-        from: "match seq.stamp_lazies(now(), &self.view) {",
-        to: "match Ok::<(), Wait>(()) {",
-        tests: &["hunted"],
-    },
-    Mutant {
         name: "sleep without arming",
         file: "src/engine/watchers.rs",
         from: "tables.list(&watcher.key).push(watcher.clone());",

@@ -72,7 +72,8 @@ fn conflict(actual: u64) -> AppendError {
 
 #[test]
 fn a_conflict_is_told_when_the_winner_can_be_read() {
-    let lose: [(&str, fn(&EventLog)); 8] = [
+    type Lose = fn(&EventLog);
+    let lose: [(&str, Lose); 8] = [
         ("append", |log| {
             let error =
                 log.append("s", ExpectedVersion::Exact(1), &[NewEvent::new("T", "loser")]).unwrap_err();

@@ -354,7 +354,7 @@ fn ack_with_is_durable() {
 #[test]
 fn last_acknowledged_of_a_new_consumer() {
     let log = EventLog::in_memory().unwrap();
-    (0..3).for_each(|_| drop(put(&log, "s").to_string()));
+    (0..3).for_each(|_| _ = put(&log, "s").to_string());
     let mut consumer = log.consumer("c", &Query::everything().after(2)).unwrap();
     consumer.seek(Seek::LastAcknowledged).unwrap();
     assert_eq!(consumer.next_within(NOW).unwrap().unwrap().position(), 3);

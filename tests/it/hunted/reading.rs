@@ -53,7 +53,7 @@ fn budget_gives_a_match_twice() {
 #[test]
 fn a_cursor_over_a_stream_that_is_ended_meanwhile_says_so_or_goes_on() {
     let log = EventLog::in_memory().unwrap();
-    (0..200).for_each(|_| drop(put(&log, "s")));
+    (0..200).for_each(|_| _ = put(&log, "s"));
     let mut cursor = log.read_stream("s", 0);
     let mut seen = 0;
     let outcome = loop {
@@ -117,7 +117,7 @@ fn backward_merge_beside_a_writer() {
 #[test]
 fn the_place_of_a_bounded_subscription_is_within_its_bound() {
     let log = EventLog::in_memory().unwrap();
-    (0..10).for_each(|_| drop(put(&log, "s")));
+    (0..10).for_each(|_| _ = put(&log, "s"));
     let mut subscription = log.subscribe(&Query::everything().before(4));
     while let Next::Event(_) = subscription.next_within(NOW).unwrap() {}
     let rest = log.subscribe(&Query::everything().after(subscription.place()));
@@ -150,7 +150,7 @@ fn last_event_of_a_cut_stream() {
 #[test]
 fn stopped_at_after_the_last_of_the_limit() {
     let log = EventLog::in_memory().unwrap();
-    (0..5).for_each(|_| drop(put(&log, "s")));
+    (0..5).for_each(|_| _ = put(&log, "s"));
     let mut events = log.read(&Query::everything().limit(2)).into_iter();
     assert_eq!(events.by_ref().take(2).count(), 2);
     assert_eq!(events.stopped_at(), Some(2), "nothing is left of the limit");

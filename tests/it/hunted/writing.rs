@@ -33,7 +33,7 @@ fn a_value_set_later_stays() {
 #[test]
 fn a_place_does_not_go_back() {
     let log = Options::new().background(false).batch_bytes(4 << 10).open_in_memory().unwrap();
-    (0..5).for_each(|_| drop(put(&log, "e")));
+    (0..5).for_each(|_| _ = put(&log, "e"));
     let _full = log.submit("s", ANY, &[NewEvent::new("T", &vec![0u8; 4000])]).unwrap();
     let one = log.batch().append("effect", ANY, &[ev()]).acknowledge("c", 1).submit().unwrap();
     assert!(one.assigned().is_none(), "queued");
@@ -213,20 +213,20 @@ fn idempotency_over_crashes() {
             let mut waiting = Vec::new();
             for _ in 0..60 {
                 let key = rng.below(30);
-                let size = if key % 5 == 0 { 3000 } else { 10 };
+                let size = if key.is_multiple_of(5) { 3000 } else { 10 };
                 let payload = vec![key as u8; size];
                 let s = format!("s{}", key % 4);
                 let id = Uuid::from_u128(1000 + key as u128);
                 let id2 = Uuid::from_u128(5000 + key as u128);
                 let mut batch = log.batch();
-                if key % 3 == 0 {
+                if key.is_multiple_of(3) {
                     batch = batch.keep(&format!("k{key}"), "v");
                 }
-                if key % 4 == 0 {
+                if key.is_multiple_of(4) {
                     batch = batch.create(&format!("c{key}"), ANY, b"");
                 }
                 batch = batch.append(&s, ANY, &[NewEvent::new("T", &payload).with_id(id)]);
-                if key % 2 == 0 {
+                if key.is_multiple_of(2) {
                     batch = batch.append(
                         "z",
                         ANY,
