@@ -36,14 +36,16 @@ pub(crate) struct Lanes {
     delayed: BinaryHeap<Reverse<(Instant, String)>>,
     /// Positions that were taken from the log and are not done.
     open: BTreeSet<u64>,
+    /// Positions that are done, behind one that is not: they come again after a crash, or have a mark.
+    finished: BTreeSet<u64>,
     /// Positions of replays that wait or are out.
     replays: BTreeSet<u64>,
 }
 
 impl Lanes {
-    /// How many events wait or are out.
+    /// How many events wait, are out, or are done behind one that is not.
     pub(crate) fn len(&self) -> usize {
-        self.open.len()
+        self.open.len() + self.finished.len()
     }
 
     /// Whether nothing waits or is out, replays included.
@@ -104,8 +106,15 @@ impl Lanes {
 
     /// An event that was given out is done with.
     pub(crate) fn done(&mut self, work: &Work) {
-        let of = if work.replayed { &mut self.replays } else { &mut self.open };
-        of.remove(&work.event.position());
+        let position = work.event.position();
+        if work.replayed {
+            self.replays.remove(&position);
+        } else {
+            self.open.remove(&position);
+            self.finished.insert(position);
+            self.finished =
+                self.first_open().map_or_else(BTreeSet::new, |first| self.finished.split_off(&first));
+        }
         let stream = work.event.stream();
         let Some(lane) = self.lanes.get_mut(stream) else { return };
         lane.busy = false;
@@ -120,6 +129,7 @@ impl Lanes {
     pub(crate) fn put_back(&mut self, work: Work, due: Instant) {
         let of = if work.replayed { &mut self.replays } else { &mut self.open };
         of.insert(work.event.position());
+        self.finished.remove(&work.event.position());
         let stream = work.event.stream().to_owned();
         let lane = self.lanes.entry(stream.clone()).or_default();
         lane.busy = true;

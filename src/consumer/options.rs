@@ -25,8 +25,8 @@ impl GroupOptions {
         GroupOptions::default()
     }
 
-    /// How many events may wait or be worked on at once, at least 1. Default 1024. Too few: threads stand still when a few
-    /// streams are slow. Many: more memory, and more events that come again after a crash.
+    /// How far the group may be ahead of the first event that is not done, in events, at least 1. Default 1024. Too few:
+    /// threads stand still when one event takes long. Many: more memory, and more events that come again after a crash.
     pub fn window(mut self, events: usize) -> GroupOptions {
         self.window = events.max(1);
         self

@@ -226,16 +226,20 @@ fn the_window_bounds_what_is_out() {
     let group = open(&log, GroupOptions::new().window(3));
     let mut out: Vec<Delivery> = (0..3).map(|_| next(&group)).collect();
     nothing(&group);
+    // What is done behind an open event counts: it would come again after a crash.
     out.remove(1).ack().unwrap();
+    nothing(&group);
+    out.remove(0).ack().unwrap();
+    out.push(next(&group));
     out.push(next(&group));
     nothing(&group);
     // One that waits to be tried again is out, too.
     out.remove(0).nack("").unwrap();
     out.push(next(&group));
-    assert_eq!(out.iter().map(|delivery| delivery.position()).collect::<Vec<_>>(), [3, 4, 1]);
+    assert_eq!(out.iter().map(|delivery| delivery.position()).collect::<Vec<_>>(), [4, 5, 3]);
     nothing(&group);
     out.into_iter().for_each(|delivery| delivery.ack().unwrap());
-    assert_eq!((rest(&group).len(), place(&log)), (6, 10));
+    assert_eq!((rest(&group).len(), place(&log)), (5, 10));
 }
 
 #[test]
