@@ -16,7 +16,7 @@ use crate::format::consumer::{
     ParkedValue, at_position, done_prefix, encode_place, parked_prefix, place_name,
 };
 use crate::query::Query;
-use crate::types::Durability;
+use crate::types::{Durability, KeptCondition};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -311,7 +311,11 @@ impl Inner {
         let name = at_position(&parked_prefix(&self.name), position);
         let batch = self.log.batch();
         let parked = if work.replayed {
-            batch.keep_reserved(&name, Some(&value.encode())).commit().map(|_| ())
+            batch
+                .keep_reserved(&name, Some(&value.encode()))
+                .durability(Durability::Synced)
+                .commit()
+                .map(|_| ())
         } else {
             let batch = batch.keep_reserved(&name, Some(&value.encode()));
             self.submit(&work, batch).and_then(Pending::wait).map(|_| ())
@@ -350,7 +354,7 @@ impl Delivery {
         let inner = self.inner.clone();
         if work.replayed {
             let name = at_position(&parked_prefix(&inner.name), work.event.position());
-            if let Err(error) = inner.log.batch().keep_reserved(&name, None).commit() {
+            if let Err(error) = inner.log.write_kept(&name, KeptCondition::Any, None) {
                 inner.put_back(work);
                 return Err(error);
             }

@@ -105,7 +105,7 @@ impl EventLog {
             Seek::LastAcknowledged => return Ok(()),
         };
         let batch = self.batch().keep_reserved(&place_name(name), Some(&encode_place(position)));
-        without(self, batch, &done_prefix(name)).commit()?;
+        without(self, batch, &done_prefix(name)).durability(Durability::Synced).commit()?;
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl EventLog {
         crate::engine::check_consumer(name)?;
         let batch = self.batch().keep_reserved(&place_name(name), None);
         let batch = without(self, batch, &done_prefix(name));
-        without(self, batch, &parked_prefix(name)).commit()?;
+        without(self, batch, &parked_prefix(name)).durability(Durability::Synced).commit()?;
         Ok(())
     }
 
