@@ -76,7 +76,8 @@ fn four_threads_take_the_events_of_a_stream_in_order_and_one_at_a_time() {
         for i in 0..600u64 {
             put(&log, &format!("s{}", i * i % 7), "T");
         }
-        while place(&log) < 600 {
+        let deadline = std::time::Instant::now() + LONG;
+        while place(&log) < 600 && std::time::Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
         group.stop();
@@ -331,7 +332,8 @@ fn the_marks_of_exactly_once_go_away_again() {
                 }
             });
         }
-        while log.stream_version("out") < 10_000 {
+        let deadline = std::time::Instant::now() + LONG;
+        while log.stream_version("out") < 10_000 && std::time::Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
         group.stop();

@@ -21,6 +21,7 @@ mod kill;
 mod lazily;
 mod model;
 mod overwritten;
+mod promises;
 mod properties;
 // The fuzz targets include these two as well, and use what is not used here.
 #[allow(dead_code, unused_imports)]
