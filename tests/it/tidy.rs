@@ -125,7 +125,7 @@ fn files_are_short_and_say_what_they_own() {
             assert!(!code.collect::<String>().contains(word), "{name} says {word}");
         }
     }
-    for folder in ["tests", "benches", "examples", "mutants"] {
+    for folder in ["tests", "benches", "examples", "interleavings", "mutants"] {
         for (name, text) in files(folder, "rs") {
             assert!(text.starts_with("//!"), "{name} does not begin with its purpose");
         }

@@ -1,0 +1,101 @@
+//! The primitives of `src/engine/sync.rs`, by the same names, as the checker has them.
+//!
+//! Owns what is believed of the real ones: locks exclude each other, accesses marked `SeqCst` have one order that all threads
+//! agree on, and a sleeper on a number is never missed by a wake that comes after its last look at that number.
+
+pub(crate) use std::sync::Arc;
+pub(crate) use std::sync::atomic::Ordering;
+
+use loom::sync::atomic::AtomicU64 as Checked;
+use loom::sync::{Condvar, MutexGuard};
+
+/// A lock that is not poisoned by panics, as far as its users see.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap()
+    }
+}
+
+/// Loom gives a `SeqCst` load the newest of all `SeqCst` stores if it knows their order: so every store is an exchange, and
+/// the value at the beginning is one, too. Weaker orderings are as weak here as loom makes them.
+#[derive(Debug)]
+pub(crate) struct AtomicU64(Checked);
+
+impl AtomicU64 {
+    pub(crate) fn new(value: u64) -> AtomicU64 {
+        let number = Checked::new(value);
+        number.swap(value, Ordering::SeqCst);
+        AtomicU64(number)
+    }
+
+    pub(crate) fn load(&self, ordering: Ordering) -> u64 {
+        self.0.load(ordering)
+    }
+
+    pub(crate) fn store(&self, value: u64, ordering: Ordering) {
+        self.0.swap(value, ordering);
+    }
+
+    fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::SeqCst);
+    }
+}
+
+impl Default for AtomicU64 {
+    fn default() -> AtomicU64 {
+        AtomicU64::new(0)
+    }
+}
+
+/// A number to sleep on. What a kernel does: under a lock of its own it looks at the number and queues the sleeper, and under
+/// the same lock it wakes all who are queued. The number itself changes outside of it.
+#[derive(Debug, Default)]
+pub(crate) struct Generation {
+    number: AtomicU64,
+    queue: Mutex<()>,
+    bell: Condvar,
+}
+
+impl Generation {
+    pub(crate) fn get(&self) -> u32 {
+        self.number.load(Ordering::SeqCst) as u32
+    }
+
+    pub(crate) fn advance(&self) {
+        self.number.add(1);
+    }
+
+    pub(crate) fn wait_while(&self, seen: u32) {
+        let queue = self.queue.lock();
+        if self.get() == seen {
+            drop(self.bell.wait(queue).unwrap());
+        }
+    }
+
+    pub(crate) fn wake_all(&self) {
+        let queue = self.queue.lock();
+        self.bell.notify_all();
+        drop(queue);
+    }
+}
+
+/// A count of sleepers.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, more: u32) {
+        self.0.add(u64::from(more));
+    }
+
+    pub(crate) fn take(&self, fewer: u32) {
+        self.0.add(u64::from(fewer).wrapping_neg());
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == 0
+    }
+}
