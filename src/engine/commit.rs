@@ -132,7 +132,7 @@ impl Shared {
 
     /// Takes the role and commits one batch. The role stays taken.
     pub(crate) fn drive<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) -> MutexGuard<'a, Sequencer> {
-        seq.driving = true;
+        (seq.driving, seq.driver) = (true, Some(std::thread::current().id()));
         seq.admit(&self.view);
         let _ = seq.stamp_lazies(now(), &self.view);
         if seq.open.is_empty() || seq.poisoned.is_some() {

@@ -50,7 +50,10 @@ impl Shared {
         let mut seq = self.seq.lock();
         let batch = self.progress.next_batch();
         self.poison(&mut seq, batch, PoisonCause::Panic);
-        seq.driving = false;
+        // Another thread that commits just now gives the role back itself: its write must end before the log is closed.
+        if seq.driver == Some(std::thread::current().id()) {
+            seq.driving = false;
+        }
         self.role_bell.notify_all();
         self.release(seq);
         self.progress.fail(batch);

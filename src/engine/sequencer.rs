@@ -25,6 +25,7 @@ use parking_lot::RwLock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
+use std::thread::ThreadId;
 use std::time::Instant;
 
 /// What becomes of an append that comes in.
@@ -54,6 +55,8 @@ pub(crate) struct Sequencer {
     pub(crate) poisoned: Option<(u64, PoisonCause)>,
     /// Somebody is committing: the role that exists once.
     pub(crate) driving: bool,
+    /// Who has it, or had it last.
+    pub(crate) driver: Option<ThreadId>,
     pub(crate) open: Batch,
     pub(crate) tail: Tail,
     /// The next segment, if it is ready.
@@ -108,6 +111,7 @@ impl Sequencer {
             phase,
             poisoned: None,
             driving: false,
+            driver: None,
             open,
             tail,
             ready: None,
@@ -226,6 +230,8 @@ impl Sequencer {
     /// Tells the append that waits for space that there is none, and lets the next ones try.
     pub(crate) fn refuse_for_space(&mut self, fault: &IoFault, view: &RwLock<View>) {
         self.disk_full = Some(fault.clone());
+        // The space may have been wanted for what is set lazily: only who needs it himself is refused.
+        self.admit(view);
         while self.needs_space.take().is_some() {
             if let Some(slot) = self.queue.pop_front() {
                 self.to_wake.extend(slot.resolve(Sequenced::refused(AppendError::no_segment(fault.clone()))));

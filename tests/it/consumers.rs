@@ -2,7 +2,7 @@
 //!
 //! Owns one rule a test. Groups are in `groups.rs`; all of them at once, killed again and again, in `day.rs`.
 
-use crate::gate::Gate;
+use crate::gate::Gated;
 use crate::simdisk::{Rng, SimDisk, Survive};
 use annals::{
     AppendError, Claim, Consumer, ConsumerError, EventLog, ExpectedVersion, GroupOptions, NewEvent,
@@ -88,7 +88,7 @@ fn to_acknowledge_again_or_what_lies_behind_changes_nothing() {
 /// Between two moments there is one small write at most for every 40 ms, with its witness, however many acknowledgements.
 #[test]
 fn a_burst_of_lazy_acknowledgements_is_not_a_burst_of_syncs() {
-    let gate = Gate::new();
+    let gate = Gated::default();
     let log = Options::new().open_storage(Arc::new(gate.clone())).unwrap();
     let event = NewEvent::new("T", "");
     log.append("s", ANY, &[event; 2000]).unwrap();
@@ -256,11 +256,11 @@ fn claims_are_one_for_all_clones_and_end_with_their_holder() {
 /// While the disk stands still: neither claims nor lazy acknowledgements wait for it.
 #[test]
 fn claims_and_lazy_acknowledgements_never_wait_for_the_disk() {
-    let gate = Gate::new();
+    let gate = Gated::default();
     let log = Options::new().open_storage(Arc::new(gate.clone())).unwrap();
     (0..3).for_each(|_| _ = put(&log, "s", "T"));
     let mut consumer = everything(&log, "c");
-    gate.hold(true);
+    gate.close();
     let stuck = thread::spawn({
         let log = log.clone();
         move || put(&log, "s", "T")
@@ -284,7 +284,7 @@ fn claims_and_lazy_acknowledgements_never_wait_for_the_disk() {
     });
     let in_time = told.recv_timeout(LONG);
     assert!(!stuck.is_finished(), "the disk was to stand still");
-    gate.hold(false);
+    gate.open_up();
     in_time.expect("somebody waited for the disk");
     assert_eq!(stuck.join().unwrap(), 4);
 }

@@ -1,47 +1,83 @@
-//! A disk in memory that counts its syncs and can hold them back.
-//!
-//! Owns nothing else: everything is handed on to [`Memory`].
+//! A directory in memory whose commits are counted and can be held back: what is written to a segment is not durable until
+//! the test says so.
 
 use annals::storage::{DeviceRead, File, Lock, Mapping, Memory, Storage};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 #[derive(Debug, Default)]
-struct Door {
-    state: Mutex<(u64, bool)>,
-    opened: Condvar,
+struct State {
+    closed: bool,
+    waiting: usize,
+    /// Syncs of files that have begun.
+    begun: u64,
+    /// How long a sync takes that is not held back.
+    takes: Duration,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Gate {
-    memory: Arc<Memory>,
-    door: Arc<Door>,
+/// Clones share the directory and its gate.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gated {
+    memory: Memory,
+    gate: Arc<(Mutex<State>, Condvar)>,
 }
 
-impl Gate {
-    pub(crate) fn new() -> Gate {
-        Gate { memory: Arc::new(Memory::new()), door: Arc::default() }
+impl Gated {
+    /// A directory in which every sync takes so long.
+    pub(crate) fn slow(takes: Duration) -> Gated {
+        let gated = Gated::default();
+        gated.gate.0.lock().unwrap().takes = takes;
+        gated
     }
 
     /// How many syncs of files have begun.
     pub(crate) fn syncs(&self) -> u64 {
-        self.door.state.lock().unwrap().0
+        self.gate.0.lock().unwrap().begun
     }
 
-    /// Syncs that begin from now on wait, until this is called again with `false`.
-    pub(crate) fn hold(&self, hold: bool) {
-        self.door.state.lock().unwrap().1 = hold;
-        self.door.opened.notify_all();
+    /// From now on, syncs of segments wait.
+    pub(crate) fn close(&self) {
+        self.gate.0.lock().unwrap().closed = true;
     }
 
-    fn file(&self, file: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(GateFile { file, door: self.door.clone() })
+    /// Lets them through.
+    pub(crate) fn open_up(&self) {
+        self.gate.0.lock().unwrap().closed = false;
+        self.gate.1.notify_all();
+    }
+
+    /// Waits until some sync does.
+    pub(crate) fn wait_for_a_sync(&self) {
+        let mut state = self.gate.0.lock().unwrap();
+        while state.waiting == 0 {
+            state = self.gate.1.wait(state).unwrap();
+        }
+    }
+
+    /// Syncs something; what is not a segment yet is not held back.
+    fn pass(&self, is_segment: bool) {
+        let mut state = self.gate.0.lock().unwrap();
+        state.begun += 1;
+        state.waiting += usize::from(is_segment);
+        self.gate.1.notify_all();
+        while state.closed && is_segment {
+            state = self.gate.1.wait(state).unwrap();
+        }
+        state.waiting -= usize::from(is_segment);
+        let takes = state.takes;
+        drop(state);
+        std::thread::sleep(takes);
+    }
+
+    fn wrap(&self, file: Arc<dyn File>, name: &str) -> Arc<dyn File> {
+        Arc::new(GatedFile { file, is_segment: name.ends_with(".seg"), gated: self.clone() })
     }
 }
 
-impl Storage for Gate {
+impl Storage for Gated {
     fn name(&self) -> String {
-        self.memory.name()
+        "gated".to_owned()
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -53,11 +89,11 @@ impl Storage for Gate {
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        Ok(self.file(self.memory.create(name)?))
+        self.memory.create(name).map(|file| self.wrap(file, name))
     }
 
     fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn File>> {
-        Ok(self.file(self.memory.open(name, write)?))
+        self.memory.open(name, write).map(|file| self.wrap(file, name))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -74,12 +110,13 @@ impl Storage for Gate {
 }
 
 #[derive(Debug)]
-struct GateFile {
+struct GatedFile {
     file: Arc<dyn File>,
-    door: Arc<Door>,
+    is_segment: bool,
+    gated: Gated,
 }
 
-impl File for GateFile {
+impl File for GatedFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
@@ -97,12 +134,7 @@ impl File for GateFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.door.state.lock().unwrap();
-        state.0 += 1;
-        while state.1 {
-            state = self.door.opened.wait(state).unwrap();
-        }
-        drop(state);
+        self.gated.pass(self.is_segment);
         self.file.sync()
     }
 

@@ -15,7 +15,6 @@ mod found;
 mod gate;
 mod golden;
 mod groups;
-mod holding;
 mod hunted;
 mod kill;
 mod lazily;
