@@ -112,6 +112,8 @@ impl Cursor {
     }
 
     /// Moves to the next event that the filter lets through; `false` at the end.
+    // Kept out of the way of cursors without a filter.
+    #[inline(never)]
     fn seek_match(&mut self) -> Result<bool, ReadError> {
         loop {
             if !self.filter.as_mut().is_none_or(|filter| filter.may_go_on()) {
@@ -147,6 +149,7 @@ impl Cursor {
     }
 
     /// There is nothing more.
+    #[cold]
     fn stop(&mut self) {
         stop(&mut self.left, &mut self.source, &mut self.missing, &mut self.places);
     }
@@ -340,6 +343,8 @@ impl Cursor {
 }
 
 /// What [`Cursor::stop`] does, while a section is lent.
+#[cold]
+#[inline(never)]
 fn stop(left: &mut u32, source: &mut Source, missing: &mut Option<ReadError>, places: &mut Vec<EventPlace>) {
     (*left, *source, *missing) = (0, Source::Nothing, None);
     places.clear();

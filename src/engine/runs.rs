@@ -46,47 +46,56 @@ impl RunSource {
         }
     }
 
+    #[inline]
     pub(crate) fn next_run(&mut self, extent: &Extent) -> Option<Run> {
         loop {
-            let (run, first, last) = self.step(extent)?;
-            let beyond =
-                if extent.backward { last < extent.wanted.start } else { first >= extent.wanted.end };
-            if beyond {
+            if self.used == self.runs.len() {
+                self.copy_runs(extent);
+            }
+            let run = *self.runs.get(self.used)?;
+            self.used += 1;
+            self.prefetch_next(extent);
+            let (first, last) = if self.by_position {
+                (run.first_position, run.last_position())
+            } else {
+                (run.first_version, run.last_version())
+            };
+            if first < extent.wanted.end {
+                return (!extent.backward || last >= extent.wanted.start).then_some(run);
+            }
+            if !extent.backward {
                 return None;
             }
             // Backward, runs that came after the cursor was made may be met first.
-            if first < extent.wanted.end {
-                return Some(run);
-            }
         }
     }
 
-    /// The next run, with its first and last place.
-    fn step(&mut self, extent: &Extent) -> Option<(Run, u64, u64)> {
-        let RunSource { number, runs, used, runs_at, by_position, .. } = self;
-        if *used == runs.len() {
-            let view = extent.shared.view.read();
-            let all = &view.index.streams.get(*number).runs;
-            // Forward, the cursor's end bounds what it reads; backward, it has passed all that is newer already.
-            let range = if extent.backward {
-                runs_at.saturating_sub(RUNS_AT_ONCE)..*runs_at
-            } else {
-                *runs_at..(*runs_at + RUNS_AT_ONCE).min(all.len())
-            };
-            *runs_at = if extent.backward { range.start } else { range.end };
-            runs.clear();
-            runs.extend_from_slice(all.get(range).unwrap_or_default());
-            if extent.backward {
-                runs.reverse();
-            }
-            *used = 0;
+    /// Copies the next runs out of the index; none, if there are no more.
+    fn copy_runs(&mut self, extent: &Extent) {
+        let RunSource { number, runs, used, runs_at, .. } = self;
+        let view = extent.shared.view.read();
+        let all = &view.index.streams.get(*number).runs;
+        // Forward, the cursor's end bounds what it reads; backward, it has passed all that is newer already.
+        let range = if extent.backward {
+            runs_at.saturating_sub(RUNS_AT_ONCE)..*runs_at
+        } else {
+            *runs_at..(*runs_at + RUNS_AT_ONCE).min(all.len())
+        };
+        *runs_at = if extent.backward { range.start } else { range.end };
+        runs.clear();
+        runs.extend_from_slice(all.get(range).unwrap_or_default());
+        if extent.backward {
+            runs.reverse();
         }
-        let run = *runs.get(*used)?;
-        *used += 1;
-        if let Some(next) = runs.get(*used)
+        *used = 0;
+    }
+
+    /// The next run lies anywhere; fetched now, it is there when this one is done.
+    #[inline]
+    fn prefetch_next(&self, extent: &Extent) {
+        if let Some(next) = self.runs.get(self.used)
             && let Some(segment) = segment_at(&extent.segments, u64::from(next.segment))
         {
-            // The next run lies anywhere; fetched now, it is there when this one is done.
             let section_at = next.frame_offset + u64::from(next.section_at);
             segment.prefetch(
                 next.frame_offset + (FRAME_HEADER_BYTES + next.section as usize * ENTRY_BYTES) as u64,
@@ -95,11 +104,6 @@ impl RunSource {
                 segment.prefetch(section_at + at);
             }
         }
-        Some(if *by_position {
-            (run, run.first_position, run.last_position())
-        } else {
-            (run, run.first_version, run.last_version())
-        })
     }
 
     /// A run that the index names: the section entry and the stream id must say the same, so that no wrong index can ever
