@@ -1,6 +1,8 @@
 //! Values set lazily, with the threads of a log: written without anybody's help, and never seen going backward.
 
+use crate::simdisk::{Rng, SimDisk, Survive};
 use annals::{EventLog, ExpectedVersion, KeptCondition, NewEvent, Options};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,29 @@ fn what_is_set_lazily_becomes_durable_by_itself() {
     let killed = EventLog::open(copy.path()).unwrap();
     assert_eq!((number(&killed), killed.acknowledged("mail")), (7, Ok(1)));
     log.close().unwrap();
+}
+
+/// It costs nothing by itself: the commit that comes next takes it along, in the same sync.
+#[test]
+fn the_next_commit_takes_along_what_is_set_lazily() {
+    let disk = SimDisk::new(3);
+    let options = Options::new().background(false);
+    let log = options.open_storage(Arc::new(disk.clone())).unwrap();
+    let append = || {
+        let before = disk.ops();
+        log.append("s", ExpectedVersion::Any, &[NewEvent::new("T", "")]).unwrap();
+        disk.ops() - before
+    };
+    let alone = append();
+    let before = disk.ops();
+    log.keep_lazily("k", 1u64.to_le_bytes()).unwrap();
+    log.keep_lazily("k", 2u64.to_le_bytes()).unwrap();
+    log.keep_lazily("l", "other").unwrap();
+    assert_eq!(disk.ops(), before);
+    assert_eq!(append(), alone);
+    let cut = disk.power_cut(&mut Rng::new(1), Survive::Nothing);
+    let after = options.open_storage(Arc::new(cut)).unwrap();
+    assert_eq!((number(&after), after.count_kept("")), (2, 2));
 }
 
 /// A value that was set lazily moves from memory into a batch and from there into the index; on no step of that way does a
