@@ -1,10 +1,10 @@
 //! Crash simulation: power cuts, killed processes and failing operations at every step of many small workloads.
 //!
 //! What must hold after each, whatever the disk kept (the numbers are those of the research that the design rests on):
-//! everything acknowledged is there, byte by byte (I1); what is there is a prefix of what was submitted, whole appends only (I2,
-//! I3), events and kept values together; opening twice shows the same (I5); what was ever shown, or named in a refusal, never
-//! vanishes; a value that was set lazily is the last one, or the last one that was written, never torn; an append that is repeated
-//! is answered as the first time, or appended if it is not there; nothing panics (I7).
+//! everything acknowledged is there, byte by byte (I1); what is there is a prefix of what was submitted, whole appends only
+//! (I2, I3), events and kept values together; opening twice shows the same (I5); what was ever shown, or named in a refusal,
+//! never vanishes; a value that was set lazily is the last one, or the last one that was written, never torn; an append that
+//! is repeated is answered as the first time, or appended if it is not there; nothing panics (I7).
 //!
 //! `ANNALS_CRASH_ROUNDS=n` multiplies the random part; `ANNALS_CRASH_SEED=n` repeats it. Both are printed.
 
