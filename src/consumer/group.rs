@@ -176,6 +176,9 @@ impl Group {
         let mut state = self.inner.state.lock();
         let Ok(Some(event)) = found else {
             state.lanes.end_replay(position);
+            drop(state);
+            // It may have been all that others were waiting for.
+            self.inner.bell.ring();
             return Ok(found?.is_some());
         };
         state.lanes.add(Work { event, failures: 0, reason: String::new(), replayed: true });
@@ -184,9 +187,10 @@ impl Group {
         Ok(true)
     }
 
-    /// Withdraws a replay that nobody works on.
+    /// Withdraws a replay that nobody works on, and tells those who wait for it.
     pub(crate) fn withdraw(&self, position: u64) {
-        self.inner.state.lock().lanes.end_replay(position);
+        self.inner.state.lock().lanes.withdraw_replay(position);
+        self.inner.bell.ring();
     }
 }
 

@@ -89,13 +89,13 @@ impl Lanes {
         }
         loop {
             let stream = self.ready.pop_front()?;
-            let Some(lane) = self.lanes.get_mut(&stream) else { continue };
-            lane.busy = true;
-            match lane.waiting.pop_front() {
-                Some(work) => return Some(work),
-                // What waited was withdrawn.
-                None => _ = self.lanes.remove(&stream),
+            // A stream may stand here twice, once for an event that was withdrawn or came back since.
+            let Some(lane) = self.lanes.get_mut(&stream).filter(|lane| !lane.busy) else { continue };
+            if let Some(work) = lane.waiting.pop_front() {
+                lane.busy = true;
+                return Some(work);
             }
+            self.lanes.remove(&stream);
         }
     }
 
@@ -142,14 +142,19 @@ impl Lanes {
         self.replays.insert(position)
     }
 
-    /// Withdraws a replay, unless it is out.
+    /// Takes the announcement of a replay back.
     pub(crate) fn end_replay(&mut self, position: u64) {
+        self.replays.remove(&position);
+    }
+
+    /// Withdraws a replay that waits; one that is out goes on.
+    pub(crate) fn withdraw_replay(&mut self, position: u64) {
         let mut waiting = self.lanes.values_mut().map(|lane| &mut lane.waiting);
         let is_it = |work: &Work| work.replayed && work.event.position() == position;
         let found = waiting.find_map(|waiting| Some((waiting.iter().position(is_it)?, waiting)));
         if let Some((at, waiting)) = found {
             waiting.remove(at);
+            self.end_replay(position);
         }
-        self.replays.remove(&position);
     }
 }

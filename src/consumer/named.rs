@@ -217,8 +217,7 @@ impl Consumer {
     }
 
     /// The next event, waited for at most so long; `Ok(None)` when none came. With a time of zero: what is there now, so that
-    /// a loop until `None` catches up. To tell the end from the wait, see
-    /// [`Consumer::is_ended`].
+    /// a loop until `None` catches up. To tell the end from the wait, see [`Consumer::is_ended`].
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -285,8 +284,7 @@ impl Received {
         }
         let lock = self.log.place_lock(&self.consumer);
         let _only_forward = lock.lock();
-        let name = place_name(&self.consumer);
-        let place = self.log.acknowledged(&self.consumer)?;
+        let (name, place) = (place_name(&self.consumer), self.log.acknowledged(&self.consumer)?);
         // A place that was set lazily may stand there and not be durable.
         let durable = self.log.kept(&name)?.is_some_and(|kept| kept.revision.is_some());
         if position > place || !durable {
@@ -295,8 +293,8 @@ impl Received {
         Ok(())
     }
 
-    /// Commits a batch that acknowledges this event and all before it: exactly once. Blocks until
-    /// that is durable. One such batch of a consumer is under way at a time; to have more, submit batches with
+    /// Commits a batch that acknowledges this event and all before it: exactly once. Blocks until that is
+    /// durable. One such batch of a consumer is under way at a time; to have more, submit batches with
     /// [`BatchBuilder::acknowledge`], in the order of their events.
     ///
     /// # Errors

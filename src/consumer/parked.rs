@@ -4,9 +4,8 @@
 
 use crate::consumer::ConsumerError;
 use crate::consumer::group::Group;
-use crate::error::{Corruption, ReadError};
 use crate::format::consumer::{ParkedValue, at_position, parked_prefix, position_of};
-use crate::types::{KeptCondition, Location};
+use crate::types::KeptCondition;
 
 /// An event that was set aside. The event itself is at [`EventLog::event_at`](crate::EventLog::event_at).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +32,8 @@ impl Group {
         let mut found = Vec::new();
         for kept in self.log().list_kept(&prefix, Some(&from), limit)? {
             let Some(position) = position_of(&prefix, &kept.name) else { continue };
-            let value = ParkedValue::decode(&kept.value).map_err(|fault| {
-                ReadError::Corrupt(Corruption { at: Location { segment: 0, offset: 0 }, fault })
-            })?;
+            let value = ParkedValue::decode(&kept.value)
+                .map_err(|fault| self.log().corrupt_kept(&kept.name, fault))?;
             let ParkedValue { attempts, reason, time } = value;
             found.push(Parked { position, attempts, reason, parked_nanos: time });
         }

@@ -84,6 +84,19 @@ impl Cursor {
         }
     }
 
+    /// All of it into one value, lent event by lent event.
+    pub(crate) fn try_fold<T, E: From<ReadError>>(
+        mut self,
+        init: T,
+        mut f: impl FnMut(T, Event<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut value = init;
+        while let Some(event) = self.next()? {
+            value = f(value, event)?;
+        }
+        Ok(value)
+    }
+
     /// The last place that the cursor could come to: a version (of a stream) or a position (of the log).
     pub(crate) fn end(&self) -> u64 {
         self.extent.wanted.end.saturating_sub(1)

@@ -150,8 +150,8 @@ impl EventLog {
 
     /// Notes that a consumer has dealt with every event up to `position`, without waiting: durable with the next commit or
     /// within 50 ms, as [`EventLog::keep_lazily`]. A burst of acknowledgements is one small write. A position that
-    /// is acknowledged already changes nothing. For one that is durable
-    /// together with what the events led to, see [`BatchBuilder::acknowledge`](crate::BatchBuilder::acknowledge).
+    /// is acknowledged already changes nothing. For one that is durable together with what the events led to, see
+    /// [`BatchBuilder::acknowledge`](crate::BatchBuilder::acknowledge).
     ///
     /// # Errors
     /// [`AppendError::BeyondEnd`] if there is no event at `position` yet; else as [`EventLog::keep_lazily`].
@@ -183,11 +183,16 @@ impl EventLog {
     pub fn acknowledged(&self, consumer: &str) -> Result<u64, ReadError> {
         match self.kept(&place_name(consumer))? {
             None => Ok(0),
-            Some(kept) => decode_place(&kept.value).map_err(|fault| {
-                let at = Location { segment: 0, offset: 0 };
-                ReadError::Corrupt(Corruption { at, fault })
-            }),
+            Some(kept) => decode_place(&kept.value).map_err(|fault| self.corrupt_kept(&kept.name, fault)),
         }
+    }
+
+    /// What is said of a kept value that is whole, and not what its name says.
+    pub(crate) fn corrupt_kept(&self, name: &str, fault: Fault) -> ReadError {
+        let view = self.shared().view.read();
+        let place = view.index.kept.get(name);
+        let at = place.map_or(Location { segment: 0, offset: 0 }, KeptPlace::location);
+        ReadError::Corrupt(Corruption { at, fault })
     }
 
     pub(crate) fn write_kept(
@@ -254,7 +259,7 @@ impl Found {
             Found::Lazy(value) => return Ok(KeptValue { name, value, revision: None }),
             Found::Written { segment, place } => (segment, place),
         };
-        let at = Location { segment: u64::from(place.segment), offset: place.offset };
+        let at = place.location();
         let fault = |fault| ReadError::Corrupt(Corruption { at, fault });
         let segment = segment.ok_or_else(|| fault(Fault::Zeros { what: "the segment of a kept value" }))?;
         let section = segment.shared(place.offset..place.offset + u64::from(place.len))?;

@@ -349,14 +349,9 @@ impl EventLog {
         stream: &str,
         after: u64,
         init: T,
-        mut f: impl FnMut(T, Event<'_>) -> Result<T, E>,
+        f: impl FnMut(T, Event<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut cursor = self.read_stream(stream, after);
-        let mut value = init;
-        while let Some(event) = cursor.next()? {
-            value = f(value, event)?;
-        }
-        Ok(value)
+        self.read_stream(stream, after).try_fold(init, f)
     }
 
     /// The version of a stream: how many events it has, as far as they are durable. 0 for a stream without events and

@@ -151,12 +151,7 @@ impl Tenant {
         init: T,
         mut f: impl FnMut(T, Event<'_>) -> T,
     ) -> Result<T, ReadError> {
-        let mut cursor = self.read_stream(stream, after);
-        let mut value = init;
-        while let Some(event) = cursor.next()? {
-            value = f(value, event);
-        }
-        Ok(value)
+        self.read_stream(stream, after).try_fold(init, |value, event| Ok(f(value, event)))
     }
 
     /// As [`EventLog::stream_version`]; 0 for streams that are not this tenant's.

@@ -4,6 +4,7 @@
 
 use crate::error::Fault;
 use crate::format::bytes::expect;
+use crate::types::Location;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -16,6 +17,12 @@ pub(crate) struct KeptPlace {
     pub(crate) segment: u32,
     pub(crate) len: u32,
     pub(crate) id_checksum: u32,
+}
+
+impl KeptPlace {
+    pub(crate) fn location(&self) -> Location {
+        Location { segment: u64::from(self.segment), offset: self.offset }
+    }
 }
 
 /// What one section does to one name.

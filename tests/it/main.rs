@@ -16,6 +16,7 @@ mod gate;
 mod golden;
 mod groups;
 mod hunted;
+mod keeping;
 mod kill;
 mod lazily;
 mod model;

@@ -126,3 +126,38 @@ fn to_discard_what_waits_to_be_replayed_withdraws_it() {
     let left = group.next_within(SHORT).unwrap();
     assert!(matches!(left, GroupNext::TimedOut) && group.parked(0, 9).unwrap().is_empty(), "{left:?}");
 }
+
+#[test]
+fn a_discarded_replay_does_not_loosen_the_order_of_its_stream() {
+    let log = EventLog::in_memory().unwrap();
+    (0..2).for_each(|_| _ = put(&log, "s", "T"));
+    let group = log.group("g", &Query::everything(), GroupOptions::new().attempts_max(1)).unwrap();
+    (0..2).for_each(|_| assert!(next(&group).nack("no").unwrap()));
+    assert!(group.replay(1).unwrap() && group.discard(1).unwrap() && group.replay(2).unwrap());
+    let second = next(&group);
+    put(&log, "s", "T");
+    let got = group.next_within(SHORT).unwrap();
+    assert!(matches!(got, GroupNext::TimedOut), "while event 2 is out: {got:?}");
+    second.ack().unwrap();
+    assert_eq!(next(&group).position(), 3);
+}
+
+#[test]
+fn who_waits_for_a_replay_is_told_when_it_is_discarded() {
+    let log = EventLog::in_memory().unwrap();
+    put(&log, "s", "T");
+    let query = Query::everything().before(2);
+    let hour = GroupOptions::new().retry_after(Duration::from_secs(3600));
+    let group = log.group("g", &query, hour.clone().attempts_max(1)).unwrap();
+    assert!(next(&group).nack("no").unwrap());
+    drop(group);
+    let group = log.group("g", &query, hour.attempts_max(2)).unwrap();
+    assert!(group.replay(1).unwrap());
+    assert!(!next(&group).nack("not yet").unwrap());
+    let (told, tells) = mpsc::channel();
+    let member = group.clone();
+    thread::spawn(move || told.send(matches!(member.next_within(3 * LONG), Ok(GroupNext::Ended))));
+    assert!(tells.recv_timeout(Duration::from_millis(50)).is_err(), "it waits for the replay");
+    assert!(group.discard(1).unwrap());
+    assert_eq!(tells.recv_timeout(LONG), Ok(true));
+}

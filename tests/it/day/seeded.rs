@@ -77,7 +77,7 @@ fn an_acknowledged_append_that_is_not_in_the_log_is_a_loss() {
 #[test]
 fn an_append_that_is_in_the_log_twice_is_a_duplicate() {
     let mut account = account();
-    let fact = account.truth.facts.iter().find(|fact| fact.payload.starts_with(b"2 ")).unwrap();
+    let fact = account.truth.facts.iter().find(|fact| fact.stream.starts_with("in-2-")).unwrap();
     let position = account.truth.facts.len() as u64 + 1;
     let version = account.truth.facts.iter().filter(|other| other.stream == fact.stream).count() as u64 + 1;
     let again = Fact { position, version, ..fact.clone() };

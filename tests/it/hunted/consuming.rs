@@ -4,6 +4,16 @@
 
 use super::*;
 
+/// Acknowledges all that is there now; which positions that are.
+fn drained(group: &Group) -> Vec<u64> {
+    let acknowledge = |delivery: Delivery| {
+        let position = delivery.position();
+        delivery.ack().unwrap();
+        position
+    };
+    std::iter::from_fn(|| take(group)).map(acknowledge).collect()
+}
+
 fn group_with_a_mark(log: &EventLog) {
     put(log, "a");
     put(log, "b");
@@ -22,13 +32,7 @@ fn a_forgotten_group_begins_anew() {
     group_with_a_mark(&log);
     log.forget_consumer("g").unwrap();
     let group = log.group("g", &Query::everything(), GroupOptions::new()).unwrap();
-    let got: Vec<_> = std::iter::from_fn(|| take(&group))
-        .map(|d| {
-            let p = d.position();
-            d.ack().unwrap();
-            p
-        })
-        .collect();
+    let got = drained(&group);
     assert_eq!(got, [1, 2], "the next one of this name is new");
 }
 
@@ -38,13 +42,7 @@ fn a_group_that_was_sent_back_gets_all_again() {
     group_with_a_mark(&log);
     log.seek_consumer("g", Seek::Beginning).unwrap();
     let group = log.group("g", &Query::everything(), GroupOptions::new()).unwrap();
-    let got: Vec<_> = std::iter::from_fn(|| take(&group))
-        .map(|d| {
-            let p = d.position();
-            d.ack().unwrap();
-            p
-        })
-        .collect();
+    let got = drained(&group);
     assert_eq!(got, [1, 2]);
 }
 
@@ -137,13 +135,7 @@ fn a_bounded_group_does_not_skip_what_lies_behind() {
     out.into_iter().for_each(|d| d.ack().unwrap());
     drop(group);
     let group = log.group("g", &Query::everything(), GroupOptions::new()).unwrap();
-    let got: Vec<_> = std::iter::from_fn(|| take(&group))
-        .map(|d| {
-            let p = d.position();
-            d.ack().unwrap();
-            p
-        })
-        .collect();
+    let got = drained(&group);
     assert_eq!(got, (4..=10).collect::<Vec<_>>());
 }
 
