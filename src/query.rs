@@ -24,6 +24,7 @@ pub struct Query {
     pub(crate) tenant: Option<Box<str>>,
     pub(crate) after: u64,
     pub(crate) from_now: bool,
+    pub(crate) until_now: bool,
     pub(crate) before: u64,
     pub(crate) backward: bool,
     pub(crate) limit: u64,
@@ -45,6 +46,7 @@ impl Query {
             tenant: None,
             after: 0,
             from_now: false,
+            until_now: false,
             before: u64::MAX,
             backward: false,
             limit: u64::MAX,
@@ -93,6 +95,13 @@ impl Query {
         self
     }
 
+    /// Only events that are there already: a subscription ends when it has given those, as a cursor does anyway. When "now" is,
+    /// is fixed by the call that this query is handed to.
+    pub fn until_now(mut self) -> Query {
+        self.until_now = true;
+        self
+    }
+
     /// Only events before this place. Default [`u64::MAX`]: to the end. A subscription ends when it comes to it.
     pub fn before(mut self, place: u64) -> Query {
         self.before = place;
@@ -113,7 +122,7 @@ impl Query {
 
     /// Look at so many events at most, matching or not; a run of events of a stream that does not match counts as one. A
     /// cursor that has used it up ends, and [`Cursor::stopped_at`](crate::Cursor::stopped_at) says where to go on. A
-    /// subscription takes no notice of it.
+    /// subscription takes no notice of it, and gives way to other tasks by itself.
     pub fn budget(mut self, events: u64) -> Query {
         self.budget = events;
         self

@@ -226,7 +226,7 @@ impl State {
                 Some(Ok(())) => return Ok(self.lanes.is_empty().then_some(GroupWork::Ended)),
                 None => {}
             }
-            match self.subscription.poll_event(waker) {
+            match self.subscription.poll_event(waker, u64::MAX) {
                 Poll::Pending => return Ok(None),
                 Poll::Ready(None) => {
                     self.ended = Some(Ok(()));

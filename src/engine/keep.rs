@@ -5,7 +5,7 @@
 
 use crate::engine::log::EventLog;
 use crate::engine::pending::{self, KeptChanged, Names};
-use crate::engine::request::{Request, check_len};
+use crate::engine::request::{Request, check_bytes, check_len};
 use crate::engine::shared::Shared;
 use crate::engine::view::{View, segment_at};
 use crate::error::{AppendError, Corruption, Fault, ReadError};
@@ -79,6 +79,16 @@ impl EventLog {
     pub fn keep_lazily(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), AppendError> {
         unreserved(name)?;
         self.write_kept_lazily(name, value.as_ref())
+    }
+
+    /// The same for those who must not block: where [`EventLog::keep_lazily`] would write at once and wait, it keeps nothing.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`] when so much waits already: keep the value with a batch, and await that. Else as
+    /// [`EventLog::keep`].
+    pub fn try_keep_lazily(&self, name: &str, value: impl AsRef<[u8]>) -> Result<(), AppendError> {
+        unreserved(name)?;
+        if self.set_lazily(name, value.as_ref())? { Ok(()) } else { Err(AppendError::Full) }
     }
 
     /// The value of a name, or `None`. Takes no lock that an append holds while it waits.
@@ -210,18 +220,24 @@ impl EventLog {
     }
 
     pub(crate) fn write_kept_lazily(&self, name: &str, value: &[u8]) -> Result<(), AppendError> {
-        check_len("kept name", name.len(), NAME_BYTES_MAX)?;
-        if value.len() as u64 <= self.shared().options.kept_bytes_max {
-            match self.shared().lazies.set(name, value, LAZY_BYTES_MAX) {
-                Ok(true) => {
-                    self.shared().expect_lazies();
-                    return Ok(());
-                }
-                Ok(false) => return Ok(()),
-                Err(()) => {}
-            }
+        if self.set_lazily(name, value)? {
+            return Ok(());
         }
         self.write_kept(name, KeptCondition::Any, Some(value)).map(|_| ())
+    }
+
+    /// Sets a value lazily, unless too much waits to be written already.
+    fn set_lazily(&self, name: &str, value: &[u8]) -> Result<bool, AppendError> {
+        check_len("kept name", name.len(), NAME_BYTES_MAX)?;
+        check_bytes("kept value", value.len() as u64, self.shared().options.kept_bytes_max)?;
+        let Ok(first) = self.shared().lazies.set(name, value, LAZY_BYTES_MAX) else {
+            // Nothing is set in a log that takes no more.
+            return self.shared().seq.lock().refusal().map_or(Ok(false), Err);
+        };
+        if first {
+            self.shared().expect_lazies();
+        }
+        Ok(true)
     }
 }
 

@@ -249,7 +249,7 @@ pub(crate) fn check_len(what: &'static str, len: usize, max: usize) -> Result<()
     check_bytes(what, len as u64, max as u64)
 }
 
-fn check_bytes(what: &'static str, len: u64, max: u64) -> Result<(), AppendError> {
+pub(crate) fn check_bytes(what: &'static str, len: u64, max: u64) -> Result<(), AppendError> {
     if len <= max { Ok(()) } else { Err(AppendError::TooLarge { what, len, max }) }
 }
 

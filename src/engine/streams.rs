@@ -119,6 +119,11 @@ impl EventLog {
         let view = self.shared().view.read();
         view.index.streams.page(prefix, after).take(limit).map(|stream| view.info(stream)).collect()
     }
+
+    /// How many registered streams have ids that start with `prefix`. Costs a look at each.
+    pub fn count_streams(&self, prefix: &str) -> u64 {
+        self.shared().view.read().index.streams.page(prefix, None).count() as u64
+    }
 }
 
 impl View {

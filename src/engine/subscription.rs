@@ -18,11 +18,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+/// How many events a poller is given in a row before it gives way to others.
+const GIVEN_AT_ONCE: u32 = 256;
+/// How much a poll may pass over before it gives way to others: events, or runs of streams that do not match.
+const PASSED_AT_ONCE: u64 = 8192;
+
 /// A reader that follows the log: first what is there, then what comes, in order, each event once, none that could vanish.
 ///
 /// It is an iterator that blocks, and a [`futures_core::Stream`] of no particular runtime; use one or the other. Both end
 /// when everything before the log's close was given, when the query's end or limit is reached, or when it is cancelled.
-/// After an error it is at its end; subscribe again behind the last event.
+/// After an error it is at its end; subscribe again behind the last event. With [`Query::until_now`] it is the way to read
+/// what is there in async code: the stream gives way to other tasks every few hundred events, however fast it could go on.
 ///
 /// It holds the log's internals, not the log: it does not keep it open.
 pub struct Subscription {
@@ -33,7 +39,20 @@ pub struct Subscription {
     /// A cursor, and the place that was visible when it was made.
     events: Option<(Events, u64)>,
     watcher: Arc<Watcher>,
+    /// How many events a poller may still be given in a row.
+    given_left: u32,
     ended: bool,
+}
+
+/// What a look at the log has brought.
+enum Look {
+    Event(RecordedEvent),
+    Error(ReadError),
+    /// Nothing now; more may come.
+    Nothing,
+    /// Nothing so far: what there was to pass over is not at its end.
+    Passed,
+    Ended,
 }
 
 /// What a wait has brought.
@@ -72,10 +91,23 @@ impl EventLog {
             Scope::Stream(id) => Key::Stream(id.clone()),
             Scope::Prefix(prefix) => Key::Prefix(prefix.clone()),
         };
-        let mut subscription =
-            Subscription { shared, query, place: 0, events: None, watcher: Watcher::new(key), ended: false };
-        let from_now = std::mem::take(&mut subscription.query.from_now);
-        subscription.place = if from_now { subscription.visible().0 } else { subscription.query.after };
+        let watcher = Watcher::new(key);
+        let mut subscription = Subscription {
+            shared,
+            query,
+            place: 0,
+            events: None,
+            watcher,
+            given_left: GIVEN_AT_ONCE,
+            ended: false,
+        };
+        let now = subscription.visible().0;
+        let query = &mut subscription.query;
+        let from_now = std::mem::take(&mut query.from_now);
+        if std::mem::take(&mut query.until_now) {
+            query.before = query.before.min(now + 1);
+        }
+        subscription.place = if from_now { now } else { query.after };
         subscription
     }
 }
@@ -136,14 +168,15 @@ impl Subscription {
 
     fn wait(&mut self, deadline: Option<Instant>) -> Result<Next, ReadError> {
         // Most calls find an event: only those that do not pay for a waker.
-        match self.look() {
-            Some(Some(result)) => return result.map(Next::Event),
-            Some(None) => return Ok(Next::Ended),
-            None => {}
+        match self.look(u64::MAX) {
+            Look::Event(event) => return Ok(Next::Event(event)),
+            Look::Error(error) => return Err(error),
+            Look::Ended => return Ok(Next::Ended),
+            Look::Nothing | Look::Passed => {}
         }
         let waker = ThreadWaker::current();
         loop {
-            match self.poll_event(&waker) {
+            match self.poll_event(&waker, u64::MAX) {
                 Poll::Ready(Some(result)) => return result.map(Next::Event),
                 Poll::Ready(None) => return Ok(Next::Ended),
                 Poll::Pending => {}
@@ -156,20 +189,28 @@ impl Subscription {
         }
     }
 
-    /// The next event, or the end, or `None` and a wake-up when there is one.
-    pub(crate) fn poll_event(&mut self, waker: &Waker) -> Poll<Option<Result<RecordedEvent, ReadError>>> {
-        if let Some(found) = self.look() {
-            return Poll::Ready(found);
+    /// The next event, or the end, or `None` and a wake-up when there is one, or when so much was passed over as `budget` says.
+    pub(crate) fn poll_event(
+        &mut self,
+        waker: &Waker,
+        budget: u64,
+    ) -> Poll<Option<Result<RecordedEvent, ReadError>>> {
+        let mut over = None;
+        // What comes between the first look and the arming wakes nobody: look again.
+        for armed in [false, true] {
+            match self.look(budget) {
+                Look::Event(event) => return Poll::Ready(Some(Ok(event))),
+                Look::Error(error) => return Poll::Ready(Some(Err(error))),
+                Look::Ended => return Poll::Ready(None),
+                Look::Passed => {
+                    waker.wake_by_ref();
+                    return Poll::Pending;
+                }
+                Look::Nothing if !armed => over = self.shared.watchers.arm(&self.watcher, waker).err(),
+                Look::Nothing => {}
+            }
         }
-        let over = self.shared.watchers.arm(&self.watcher, waker).err();
-        // What came between the look and the arming woke nobody.
-        if let Some(found) = self.look() {
-            return Poll::Ready(found);
-        }
-        match over {
-            None => Poll::Pending,
-            Some(over) => Poll::Ready(self.end(over)),
-        }
+        over.map_or(Poll::Pending, |over| Poll::Ready(self.end(over)))
     }
 
     fn end(&mut self, over: Over) -> Option<Result<RecordedEvent, ReadError>> {
@@ -180,14 +221,14 @@ impl Subscription {
         }
     }
 
-    /// What is there now: an event, an error, the end; `None` if it is worth waiting.
+    /// What is there now, passing over as much as `budget` says at most.
     #[inline]
-    fn look(&mut self) -> Option<Option<Result<RecordedEvent, ReadError>>> {
+    fn look(&mut self, budget: u64) -> Look {
         loop {
             self.ended |= self.watcher.is_cancelled() || self.query.limit == 0;
             if self.ended {
                 self.events = None;
-                return Some(None);
+                return Look::Ended;
             }
             if let Some((events, end)) = &mut self.events {
                 match events.next() {
@@ -197,17 +238,21 @@ impl Subscription {
                             _ => event.position(),
                         };
                         self.query.limit -= u64::from(self.query.limit < u64::MAX);
-                        return Some(Some(Ok(event)));
+                        return Look::Event(event);
                     }
                     Some(Err(error)) => {
                         self.ended = true;
-                        return Some(Some(Err(error)));
+                        return Look::Error(error);
                     }
                     None => {
+                        let passed = events.stopped_at();
                         // Whatever it left out does not match.
                         let end = events.end().max(*end).min(self.query.before.saturating_sub(1));
-                        self.place = self.place.max(end);
+                        self.place = self.place.max(passed.unwrap_or(end));
                         self.events = None;
+                        if passed.is_some() {
+                            return Look::Passed;
+                        }
                     }
                 }
             }
@@ -217,10 +262,11 @@ impl Subscription {
             }
             let (end, gone) = self.visible();
             if end <= self.place && !gone {
-                return None;
+                return Look::Nothing;
             }
             // The limit is counted here: a cursor without one has less to look at.
             let query = self.query.clone().after(self.place).limit(u64::MAX);
+            let query = if query.is_plain() { query } else { query.budget(budget) };
             self.events = Some((Cursor::query(&self.shared, &query).into_iter(), end));
         }
     }
@@ -246,10 +292,6 @@ impl Iterator for Subscription {
 
     /// Blocks until there is an event.
     fn next(&mut self) -> Option<Self::Item> {
-        // Behind the log there is always an event: that way is short.
-        if let Some(found) = self.look() {
-            return found;
-        }
         match self.wait(None) {
             Ok(Next::Event(event)) => Some(Ok(event)),
             Ok(Next::TimedOut | Next::Ended) => None,
@@ -263,9 +305,17 @@ impl std::iter::FusedIterator for Subscription {}
 impl Stream for Subscription {
     type Item = Result<RecordedEvent, ReadError>;
 
-    /// Reads what is there on the calling thread, out of the mapped segments; waits for nothing but events.
+    /// Reads what is there on the calling thread, out of the mapped segments, but only so much in a row; waits for nothing but
+    /// events.
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_event(context.waker())
+        if self.given_left == 0 {
+            self.given_left = GIVEN_AT_ONCE;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let polled = self.poll_event(context.waker(), PASSED_AT_ONCE);
+        self.given_left = if polled.is_ready() { self.given_left - 1 } else { GIVEN_AT_ONCE };
+        polled
     }
 }
 

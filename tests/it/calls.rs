@@ -167,6 +167,10 @@ fn streams_whose_names_are_prefixes_never_mix() {
     assert_eq!(payloads("k/").unwrap(), [2]);
     assert_eq!(log.list_streams("k/", None, 10), ["k/", "k/0000000000000001"]);
     assert_eq!(log.list_streams("", Some("k"), 1), ["k/"]);
+    assert_eq!(
+        (log.count_streams("k/"), log.count_streams("x"), log.count_streams("")),
+        (2, 0, log.stream_count())
+    );
     assert_eq!(log.list_streams("", None, 0), Vec::<String>::new());
 }
 

@@ -2,12 +2,12 @@
 //!
 //! Owns one rule a test. Groups are in `groups.rs`; all of them at once, killed again and again, in `day.rs`.
 
-use crate::gate::Gated;
 use crate::simdisk::{Rng, SimDisk, Survive};
 use annals::{
     AppendError, Claim, Consumer, ConsumerError, EventLog, ExpectedVersion, GroupOptions, NewEvent,
 };
 use annals::{Options, Query, Received, Seek};
+use proving::Gated;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};

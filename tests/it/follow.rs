@@ -3,8 +3,10 @@
 //! Owns the behaviour of one subscription; many at once are in `day.rs`.
 
 use annals::{EventLog, ExpectedVersion, NewEvent, Next, Options, Query, ReadError, Subscription};
+use futures_core::Stream;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
@@ -86,6 +88,41 @@ fn each_scope_gets_its_own_events_and_sleeps_through_the_others() {
             _ => nothing(subscription),
         }
     }
+}
+
+#[test]
+fn until_now_is_what_was_there_when_subscribe_was_called() {
+    let log = EventLog::in_memory().unwrap();
+    for stream in ["a1", "b", "a2", "a1"] {
+        put(&log, stream, "T");
+    }
+    let queries = [
+        Query::everything(),
+        Query::prefix("a"),
+        Query::prefix("a").after(1),
+        Query::stream("a1"),
+        Query::stream("a1").after(2),
+        Query::stream("none"),
+        Query::everything().before(3),
+        Query::everything().before(9),
+        Query::everything().of_types(["U"]),
+        Query::everything().from_now(),
+    ];
+    let mut there: Vec<_> = queries.iter().map(|query| log.subscribe(&query.clone().until_now())).collect();
+    for stream in ["a1", "none", "b"] {
+        put(&log, stream, "U");
+    }
+    let expected: [&[u64]; 10] =
+        [&[1, 2, 3, 4], &[1, 3, 4], &[3, 4], &[1, 4], &[], &[], &[1, 2], &[1, 2, 3, 4], &[], &[]];
+    for (i, (subscription, expected)) in there.iter_mut().zip(expected).enumerate() {
+        for position in expected {
+            assert_eq!(next(subscription).0, *position, "{:?}", queries[i]);
+        }
+        ended(subscription);
+    }
+    let read: Vec<_> =
+        log.read(&Query::prefix("a").until_now()).into_iter().map(|e| e.unwrap().position()).collect();
+    assert_eq!(read, [1, 3, 4, 5], "a cursor ends there anyway");
 }
 
 #[test]
@@ -210,13 +247,58 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn collect(
-    mut stream: impl futures_core::Stream<Item = Result<annals::RecordedEvent, ReadError>> + Unpin,
+    mut stream: impl Stream<Item = Result<annals::RecordedEvent, ReadError>> + Unpin,
 ) -> Vec<u64> {
     let mut positions = Vec::new();
     while let Some(event) = poll_fn(|context| Pin::new(&mut stream).poll_next(context)).await {
         positions.push(event.unwrap().position());
     }
     positions
+}
+
+/// However much there is to give or to pass over: whoever shares the thread gets his turn.
+#[test]
+fn as_a_stream_it_gives_way_to_other_tasks() {
+    struct Count(AtomicU64);
+    impl Wake for Count {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let log = EventLog::in_memory().unwrap();
+    let batch = vec![NewEvent::new("T", ""); 20_000];
+    log.append("many", ANY, &batch).unwrap();
+    // The type must be looked at in each; the prefix is passed over run by run, once a merge would be dearer.
+    let single = |i| log.submit(&format!("s{i}"), ANY, &batch[..1]).unwrap();
+    (0..20_000).map(single).collect::<Vec<_>>().into_iter().for_each(|pending| _ = pending.wait().unwrap());
+    put(&log, "s", "U");
+    let queries = [
+        (Query::everything(), 40_001, 256, 155),
+        (Query::everything().of_types(["U"]), 1, 1, 4),
+        (Query::prefix("s").of_types(["U"]), 1, 1, 2),
+    ];
+    for (query, events, at_once, breaks) in queries {
+        let wakes = std::sync::Arc::new(Count(AtomicU64::new(0)));
+        let waker = Waker::from(wakes.clone());
+        let mut context = Context::from_waker(&waker);
+        let mut subscription = log.subscribe(&query.clone().until_now());
+        let (mut given, mut in_a_row, mut pending) = (0, 0, 0);
+        loop {
+            match Pin::new(&mut subscription).poll_next(&mut context) {
+                Poll::Ready(Some(event)) => {
+                    (given, in_a_row) = (given + u64::from(event.is_ok()), in_a_row + 1)
+                }
+                Poll::Ready(None) => break,
+                Poll::Pending => {
+                    (in_a_row, pending) = (0, pending + 1);
+                    assert_eq!(wakes.0.load(Ordering::Relaxed), pending, "it wants to go on: {query:?}");
+                }
+            }
+            assert!(in_a_row <= at_once, "{query:?}");
+        }
+        assert_eq!(given, events, "{query:?}");
+        assert!(pending >= breaks, "{pending} breaks: {query:?}");
+    }
 }
 
 #[test]

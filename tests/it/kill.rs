@@ -3,11 +3,9 @@
 //! The child is this same test binary, told by its environment to append until it dies.
 
 use annals::{EventLog, ExpectedVersion, NewEvent};
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use proving::{Child, told};
+use std::process::Command;
 use std::time::Duration;
-
-const CHILD: &str = "ANNALS_KILL_CHILD";
 
 fn payload(thread: u64, version: u64) -> Vec<u8> {
     let len = (version * 37 % 900) as usize;
@@ -17,7 +15,7 @@ fn payload(thread: u64, version: u64) -> Vec<u8> {
 /// Not a test by itself: without the variable it has nothing to do.
 #[test]
 fn child() {
-    let Ok(dir) = std::env::var(CHILD) else { return };
+    let Some(dir) = proving::child() else { return };
     let log = EventLog::open(dir).unwrap();
     std::thread::scope(|scope| {
         for thread in 0..4u64 {
@@ -29,9 +27,7 @@ fn child() {
                     let bytes = payload(thread, version);
                     let event = NewEvent::new("T", &bytes);
                     let done = log.append(&stream, ExpectedVersion::Exact(version - 1), &[event]).unwrap();
-                    // One write, so that a kill cannot tear the line.
-                    let line = format!("ack {thread} {} {}\n", done.last_version, done.last_position);
-                    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+                    told(&format!("{thread} {} {}", done.last_version, done.last_position));
                 }
             });
         }
@@ -43,30 +39,12 @@ fn what_a_killed_process_acknowledged_is_there() {
     let dir = tempfile::tempdir().unwrap();
     let mut acknowledged: std::collections::HashMap<(u64, u64), u64> = std::collections::HashMap::new();
     for cycle in 0..25u64 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "kill::child", "--nocapture", "--test-threads=1"])
-            .env(CHILD, dir.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let output = child.stdout.take().unwrap();
-        let reader = std::thread::spawn(move || {
-            let mut acks = Vec::new();
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // The harness prints "test kill::child ... " in front of the first line.
-                let Some(at) = line.find("ack ") else { continue };
-                let numbers: Vec<u64> = line[at + 4..].split(' ').filter_map(|n| n.parse().ok()).collect();
-                if let [thread, version, position] = numbers[..] {
-                    acks.push(((thread, version), position));
-                }
-            }
-            acks
-        });
-        std::thread::sleep(Duration::from_millis(20 + cycle * 7 % 60));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        acknowledged.extend(reader.join().unwrap());
+        let child = Child::start("kill::child", dir.path());
+        for line in child.kill_after(1, Duration::from_millis(20 + cycle * 7 % 60)) {
+            let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+            let [thread, version, position] = numbers[..] else { panic!("{line}") };
+            acknowledged.insert((thread, version), position);
+        }
 
         let log = EventLog::open(dir.path()).unwrap_or_else(|error| panic!("cycle {cycle}: {error}"));
         let mut seen = std::collections::HashMap::new();

@@ -1,7 +1,7 @@
 //! Values set lazily, with the threads of a log: written without anybody's help, and never seen going backward.
 
 use crate::simdisk::{Rng, SimDisk, Survive};
-use annals::{EventLog, ExpectedVersion, KeptCondition, NewEvent, Options};
+use annals::{AppendError, EventLog, ExpectedVersion, KeptCondition, NewEvent, Options};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -57,6 +57,29 @@ fn the_next_commit_takes_along_what_is_set_lazily() {
     let cut = disk.power_cut(&mut Rng::new(1), Survive::Nothing);
     let after = options.open_storage(Arc::new(cut)).unwrap();
     assert_eq!((number(&after), after.count_kept("")), (2, 2));
+}
+
+/// Who must not block is told that too much waits, and nothing of it is kept.
+#[test]
+fn what_does_not_fit_the_lazy_ones_is_refused_where_blocking_is_not_asked_for() {
+    let log = Options::new().background(false).open_in_memory().unwrap();
+    let value = vec![7; 100 << 10];
+    assert_eq!(log.try_keep_lazily("a", &value), Ok(()));
+    assert_eq!(log.try_keep_lazily("b", &value), Ok(()));
+    assert_eq!(log.try_keep_lazily("c", &value), Err(AppendError::Full));
+    assert_eq!(log.try_keep_lazily("a", &value), Ok(()), "it takes the place of the one before");
+    assert_eq!((log.count_kept(""), log.kept("c")), (2, Ok(None)));
+    log.keep_lazily("c", &value).unwrap();
+    assert!(
+        log.list_kept("", None, 9).unwrap().iter().all(|kept| kept.revision.is_some()),
+        "it has written all"
+    );
+    assert_eq!(log.try_keep_lazily("d", &value), Ok(()));
+    assert!(matches!(log.try_keep_lazily("annals/x", ""), Err(AppendError::ReservedName { .. })));
+    let much = vec![7; (1 << 20) + 1];
+    assert!(matches!(log.try_keep_lazily("a", &much), Err(AppendError::TooLarge { .. })));
+    log.close().unwrap();
+    assert_eq!(log.try_keep_lazily("a", ""), Err(AppendError::Closed));
 }
 
 /// A value that was set lazily moves from memory into a batch and from there into the index; on no step of that way does a

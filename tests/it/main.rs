@@ -12,7 +12,6 @@ mod damage;
 mod day;
 mod follow;
 mod found;
-mod gate;
 mod golden;
 mod groups;
 mod hunted;

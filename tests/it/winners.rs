@@ -1,10 +1,10 @@
 //! Whoever is refused may look at once and sees what it was refused for: however slow the disk, a refusal is told only when the
 //! state that it names is durable and visible. The same for a repeat whose original is still under way.
 
-use crate::gate::Gated;
 use annals::{
     AppendError, EventLog, ExpectedVersion, KeptCondition, NewEvent, Options, Pending, Query, ReadError, Uuid,
 };
+use proving::Gated;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -18,37 +18,37 @@ struct State {
 
 /// Clones share the directory and its gate.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Gated {
+pub struct Gated {
     memory: Memory,
     gate: Arc<(Mutex<State>, Condvar)>,
 }
 
 impl Gated {
     /// A directory in which every sync takes so long.
-    pub(crate) fn slow(takes: Duration) -> Gated {
+    pub fn slow(takes: Duration) -> Gated {
         let gated = Gated::default();
         gated.gate.0.lock().unwrap().takes = takes;
         gated
     }
 
     /// How many syncs of files have begun.
-    pub(crate) fn syncs(&self) -> u64 {
+    pub fn syncs(&self) -> u64 {
         self.gate.0.lock().unwrap().begun
     }
 
     /// From now on, syncs of segments wait.
-    pub(crate) fn close(&self) {
+    pub fn close(&self) {
         self.gate.0.lock().unwrap().closed = true;
     }
 
     /// Lets them through.
-    pub(crate) fn open_up(&self) {
+    pub fn open_up(&self) {
         self.gate.0.lock().unwrap().closed = false;
         self.gate.1.notify_all();
     }
 
     /// Waits until some sync does.
-    pub(crate) fn wait_for_a_sync(&self) {
+    pub fn wait_for_a_sync(&self) {
         let mut state = self.gate.0.lock().unwrap();
         while state.waiting == 0 {
             state = self.gate.1.wait(state).unwrap();
