@@ -78,6 +78,7 @@ mod error;
 mod event;
 mod format;
 mod index;
+mod layer;
 mod options;
 mod query;
 mod segment;

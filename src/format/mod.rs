@@ -4,10 +4,13 @@
 //! holds one structure's encoder, decoder and limits side by side; the section of FORMAT.md is named at its top.
 
 pub(crate) mod bytes;
+pub(crate) mod cell;
 pub(crate) mod checkpoint;
 pub(crate) mod consumer;
 pub(crate) mod frame;
+pub(crate) mod layer;
 pub(crate) mod record;
+pub(crate) mod row;
 pub(crate) mod section;
 pub(crate) mod segment;
 

@@ -6,7 +6,7 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FileName {
     Segment(u64),
-    /// Reserved for the index of a sealed segment.
+    /// An index file, by its number.
     Index(u64),
     /// Bytes that recovery took out of a segment's tail.
     Torn {
@@ -23,9 +23,14 @@ pub(crate) enum FileName {
 pub(crate) const SPARE: &str = "spare.tmp";
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 pub(crate) const CHECKPOINT_TEMPORARY: &str = "checkpoint.tmp";
+pub(crate) const INDEX_TEMPORARY: &str = "index.tmp";
 
 pub(crate) fn segment_name(ordinal: u64) -> String {
     format!("{ordinal:020}.seg")
+}
+
+pub(crate) fn index_name(number: u64) -> String {
+    format!("{number:020}.idx")
 }
 
 pub(crate) fn torn_name(segment: u64, offset: u64, count: u64) -> String {
@@ -35,7 +40,7 @@ pub(crate) fn torn_name(segment: u64, offset: u64, count: u64) -> String {
 impl FileName {
     pub(crate) fn parse(name: &str) -> FileName {
         match name {
-            SPARE | CHECKPOINT_TEMPORARY => return FileName::Temporary,
+            SPARE | CHECKPOINT_TEMPORARY | INDEX_TEMPORARY => return FileName::Temporary,
             CHECKPOINT => return FileName::Checkpoint,
             _ => {}
         }
@@ -69,7 +74,7 @@ impl FileName {
     fn print(&self) -> Option<String> {
         match self {
             FileName::Segment(ordinal) => Some(segment_name(*ordinal)),
-            FileName::Index(ordinal) => Some(format!("{ordinal:020}.idx")),
+            FileName::Index(number) => Some(index_name(*number)),
             FileName::Torn { segment, offset, count } => Some(torn_name(*segment, *offset, *count)),
             FileName::Checkpoint | FileName::Temporary | FileName::Foreign => None,
         }
@@ -88,6 +93,7 @@ mod tests {
                 FileName::parse(&torn_name(ordinal, 4096, 7)),
                 FileName::Torn { segment: ordinal, offset: 4096, count: 7 }
             );
+            assert_eq!(FileName::parse(&index_name(ordinal)), FileName::Index(ordinal));
         }
         assert_eq!(FileName::parse(SPARE), FileName::Temporary);
         assert_eq!(FileName::parse(CHECKPOINT), FileName::Checkpoint);

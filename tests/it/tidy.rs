@@ -48,9 +48,9 @@ fn imports(text: &str) -> BTreeSet<String> {
 }
 
 /// From the top down. A file may name its own floor and those that stand further to the right.
-const FLOORS: [&str; 12] = [
-    "typed", "consumer", "engine", "query", "options", "segment", "index", "format", "storage", "event",
-    "error", "types",
+const FLOORS: [&str; 13] = [
+    "typed", "consumer", "engine", "query", "options", "index", "layer", "segment", "format", "storage",
+    "event", "error", "types",
 ];
 
 #[test]

@@ -1,0 +1,173 @@
+//! The buckets over the rows of an index file, made when the rows are written.
+//!
+//! Owns the distribution. Rows come in the order of their names, and so in no order of their hashes: what does not fit into memory
+//! at once is done in several passes over the rows.
+
+use crate::format::bytes::{u32_at, u64_at};
+use crate::format::cell::{BUCKET_BYTES, BUCKET_SLOTS, Slot, bucket_of, seal};
+use crate::format::layer::PartPlace;
+use crate::format::row::ROW_HEAD_BYTES;
+use crate::layer::MakeError;
+use crate::layer::part::{Draft, Plan};
+
+/// How many rows a bucket is made for: little enough that few run over.
+const ROWS_PER_BUCKET: u64 = 4;
+/// How many buckets are filled in one pass: 64 MiB of them.
+const BUCKETS_AT_ONCE: u64 = 1 << 20;
+/// How much of the rows is read at once.
+const READ_BYTES: usize = 1 << 20;
+
+fn buckets_for(rows: u64) -> u64 {
+    rows.div_ceil(ROWS_PER_BUCKET)
+}
+
+/// Room for the buckets of at most so many rows, whatever their hashes are.
+pub(crate) fn place(plan: &mut Plan, rows_max: u64) -> u64 {
+    plan.place((buckets_for(rows_max) + rows_max.div_ceil(BUCKET_SLOTS as u64)) * BUCKET_BYTES as u64)
+}
+
+/// Writes the buckets of the rows of a part.
+pub(crate) fn write(draft: &Draft, rows: PartPlace, offset: u64) -> Result<PartPlace, MakeError> {
+    write_in_passes(draft, rows, offset, BUCKETS_AT_ONCE)
+}
+
+fn write_in_passes(
+    draft: &Draft,
+    rows: PartPlace,
+    offset: u64,
+    at_once: u64,
+) -> Result<PartPlace, MakeError> {
+    let count = buckets_for(rows.count);
+    let mut written = 0;
+    let mut over: Vec<Slot> = Vec::new();
+    while written < count {
+        let range = written..(written + at_once).min(count);
+        let mut pass = Pass::new(range.end - range.start);
+        over.drain(..).for_each(|slot| pass.add(0, slot));
+        each_row(draft, rows, |hash, offset| {
+            let bucket = bucket_of(hash, count);
+            if range.contains(&bucket) {
+                pass.add(bucket - range.start, Slot::new(hash, offset));
+            }
+        })?;
+        pass.write(draft, offset + written * BUCKET_BYTES as u64)?;
+        over = pass.over;
+        written = range.end;
+    }
+    // What runs over the last one stands behind it.
+    let mut all = written;
+    for slots in over.chunks(BUCKET_SLOTS) {
+        let mut pass = Pass::new(1);
+        slots.iter().for_each(|slot| pass.add(0, *slot));
+        pass.write(draft, offset + all * BUCKET_BYTES as u64)?;
+        all += 1;
+    }
+    Ok(PartPlace { offset, len: all * BUCKET_BYTES as u64, count })
+}
+
+/// Buckets that stand one behind the other.
+struct Pass {
+    buckets: Vec<[Option<Slot>; BUCKET_SLOTS]>,
+    over: Vec<Slot>,
+}
+
+impl Pass {
+    fn new(buckets: u64) -> Pass {
+        Pass { buckets: vec![[None; BUCKET_SLOTS]; buckets as usize], over: Vec::new() }
+    }
+
+    /// Puts a slot into a bucket, or into the first one behind it that is not full.
+    fn add(&mut self, bucket: u64, slot: Slot) {
+        let behind = self.buckets.iter_mut().skip(bucket as usize);
+        match behind.flatten().find(|place| place.is_none()) {
+            Some(place) => *place = Some(slot),
+            None => self.over.push(slot),
+        }
+    }
+
+    fn write(&self, draft: &Draft, offset: u64) -> Result<(), MakeError> {
+        let mut at = offset;
+        let mut out = Vec::new();
+        for buckets in self.buckets.chunks(READ_BYTES / BUCKET_BYTES) {
+            out.clear();
+            for bucket in buckets {
+                let mut raw = [0; BUCKET_BYTES];
+                for (slot, place) in bucket.iter().flatten().zip(raw.chunks_exact_mut(8)) {
+                    slot.put(place);
+                }
+                seal(&mut raw, draft.salt, at + out.len() as u64);
+                out.extend_from_slice(&raw);
+            }
+            draft.write(at, &out)?;
+            at += out.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Hash and offset in the part of each row.
+fn each_row(draft: &Draft, rows: PartPlace, mut each: impl FnMut(u64, u64)) -> Result<(), MakeError> {
+    let mut buffer = Vec::new();
+    let mut offset = 0;
+    while offset < rows.len {
+        buffer.resize((rows.len - offset).min(READ_BYTES as u64) as usize, 0);
+        draft.read(rows.offset + offset, &mut buffer)?;
+        let mut at = 0;
+        while at + ROW_HEAD_BYTES <= buffer.len() {
+            let row = &buffer[at..];
+            each(u64_at(row, 16), offset + at as u64);
+            // Written by us a moment ago: a row is at least as long as its head.
+            at += (u32_at(row, 8) as usize).max(ROW_HEAD_BYTES);
+        }
+        offset += at as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::cell::content;
+    use crate::format::row::{TenantRow, encode};
+    use crate::layer::part::Rows;
+    use crate::storage::{Memory, Storage};
+
+    /// In whatever passes: each row is found from its bucket on, before one that is not full.
+    #[test]
+    fn every_row_is_found_where_it_is_looked_for() {
+        let crowd = |i: u64| if i.is_multiple_of(3) { u64::MAX - i } else { i << 40 };
+        for (rows, at_once) in [(0, 8), (1, 8), (1000, 1 << 20), (1000, 16), (1000, 1)] {
+            let file = Memory::new().create("x").unwrap();
+            let draft = Draft { file, salt: 3, stop: Default::default() };
+            let mut plan = Plan::new();
+            let mut part = Rows::new(plan.place(rows * 64));
+            for i in 0..rows {
+                let row = TenantRow { name: "t", hash: crowd(i), first_binding: i, bindings: 0 };
+                let at = part.next_in_file();
+                part.add(&draft, |out| encode(&row, 3, at, out)).unwrap();
+            }
+            let part = part.finish(&draft).unwrap();
+            let at = place(&mut plan, rows);
+            let buckets = write_in_passes(&draft, part, at, at_once).unwrap();
+            let all = buckets.len / BUCKET_BYTES as u64;
+            assert_eq!((buckets.count, at + buckets.len <= plan.place(0)), (rows.div_ceil(4), true));
+            let slots = |bucket: u64| {
+                let mut raw = [0; BUCKET_BYTES];
+                let at = at + bucket * BUCKET_BYTES as u64;
+                draft.read(at, &mut raw).unwrap();
+                Slot::all(content("bucket", &raw, 3, at).unwrap()).collect::<Vec<_>>()
+            };
+            for i in 0..rows {
+                let (hash, offset) = (crowd(i), i * part.len / rows);
+                let mut way = bucket_of(hash, buckets.count)..all;
+                let found = way.find(|bucket| {
+                    let slots = slots(*bucket);
+                    let there = slots.iter().any(|slot| slot.offset_of(hash) == Some(offset));
+                    assert!(there || slots.len() == BUCKET_SLOTS, "row {i} of {rows}, {at_once} at once");
+                    there
+                });
+                assert!(found.is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Parts of an index file on their way to the disk.
+//!
+//! Owns the buffers and the places. What a part holds is handed over piece by piece, in its order.
+
+use crate::error::IoFault;
+use crate::format::PAGE_BYTES;
+use crate::format::cell::{CELL_BYTES, Entry, seal};
+use crate::format::layer::PartPlace;
+use crate::layer::MakeError;
+use crate::segment::name::INDEX_TEMPORARY;
+use crate::storage::{File, write_all_at};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How much of a part waits in memory.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// The file being made.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) salt: u64,
+    /// Set by whoever wants the file no more.
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Draft {
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), MakeError> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(MakeError::Stopped);
+        }
+        let fault = |error| MakeError::Io(IoFault::new("write", INDEX_TEMPORARY, &error));
+        write_all_at(&*self.file, offset, bytes).map_err(fault)
+    }
+
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), MakeError> {
+        let fault = |error| MakeError::Io(IoFault::new("read", INDEX_TEMPORARY, &error));
+        self.file.read_at(offset, buffer).map_err(fault)
+    }
+}
+
+/// Where parts stand: each behind the most that the one before may become.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    next: u64,
+}
+
+impl Plan {
+    pub(crate) fn new() -> Plan {
+        Plan { next: PAGE_BYTES as u64 }
+    }
+
+    /// Room for a part of at most so many bytes.
+    pub(crate) fn place(&mut self, len_max: u64) -> u64 {
+        let at = self.next;
+        self.next = (at + len_max).next_multiple_of(PAGE_BYTES as u64);
+        at
+    }
+}
+
+/// A part whose pieces are of different lengths.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    place: PartPlace,
+    buffer: Vec<u8>,
+}
+
+impl Rows {
+    pub(crate) fn new(offset: u64) -> Rows {
+        Rows { place: PartPlace { offset, len: 0, count: 0 }, buffer: Vec::new() }
+    }
+
+    /// Offset of the next row in the part.
+    pub(crate) fn next(&self) -> u64 {
+        self.place.len
+    }
+
+    /// Offset of the next row in the file.
+    pub(crate) fn next_in_file(&self) -> u64 {
+        self.place.offset + self.place.len
+    }
+
+    pub(crate) fn add(&mut self, draft: &Draft, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), MakeError> {
+        let before = self.buffer.len();
+        encode(&mut self.buffer);
+        self.place.len += (self.buffer.len() - before) as u64;
+        self.place.count += 1;
+        if self.buffer.len() >= BUFFER_BYTES { self.flush(draft) } else { Ok(()) }
+    }
+
+    fn flush(&mut self, draft: &Draft) -> Result<(), MakeError> {
+        draft.write(self.next_in_file() - self.buffer.len() as u64, &self.buffer)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    pub(crate) fn finish(mut self, draft: &Draft) -> Result<PartPlace, MakeError> {
+        self.flush(draft)?;
+        Ok(self.place)
+    }
+}
+
+/// A part of cells.
+#[derive(Debug)]
+pub(crate) struct Cells<E> {
+    rows: Rows,
+    cell: [u8; CELL_BYTES],
+    entries: u64,
+    entry: PhantomData<E>,
+}
+
+impl<E: Entry> Cells<E> {
+    pub(crate) fn new(plan: &mut Plan, entries_max: u64) -> Cells<E> {
+        let offset = plan.place(entries_max.div_ceil(E::IN_CELL) * CELL_BYTES as u64);
+        Cells { rows: Rows::new(offset), cell: [0; CELL_BYTES], entries: 0, entry: PhantomData }
+    }
+
+    /// How many entries there are so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.entries
+    }
+
+    pub(crate) fn add(&mut self, draft: &Draft, entry: E) -> Result<(), MakeError> {
+        entry.put(&mut self.cell[(self.entries % E::IN_CELL) as usize * E::BYTES..]);
+        self.entries += 1;
+        if self.entries.is_multiple_of(E::IN_CELL) { self.end_cell(draft) } else { Ok(()) }
+    }
+
+    fn end_cell(&mut self, draft: &Draft) -> Result<(), MakeError> {
+        seal(&mut self.cell, draft.salt, self.rows.next_in_file());
+        let cell = std::mem::replace(&mut self.cell, [0; CELL_BYTES]);
+        self.rows.add(draft, |out| out.extend_from_slice(&cell))
+    }
+
+    pub(crate) fn finish(mut self, draft: &Draft) -> Result<PartPlace, MakeError> {
+        if !self.entries.is_multiple_of(E::IN_CELL) {
+            self.end_cell(draft)?;
+        }
+        Ok(PartPlace { count: self.entries, ..self.rows.finish(draft)? })
+    }
+}

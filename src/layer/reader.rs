@@ -1,0 +1,207 @@
+//! A layer, as the index asks it: streams, kept values, tenants and marks of a range of the log.
+//!
+//! Owns the questions. Rows are decoded where they stand and shown, not copied.
+
+use crate::error::Fault;
+use crate::format::cell::{Binding, KeptAt, Mark, RowAt, Run, bucket_of};
+use crate::format::layer::{LayerHeader, Part};
+use crate::format::row::{KeptRow, StreamRow, TenantRow, decode};
+use crate::layer::Damage;
+use crate::layer::file::LayerFile;
+use crate::storage::Storage;
+use crate::types::ReadMode;
+
+/// The index of a range of the log, in a file.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) file: LayerFile,
+}
+
+impl Layer {
+    pub(crate) fn open(storage: &dyn Storage, number: u64, mode: ReadMode) -> Result<Layer, Damage> {
+        LayerFile::open(storage, number, mode).map(|file| Layer { file })
+    }
+
+    pub(crate) fn header(&self) -> &LayerHeader {
+        &self.file.header
+    }
+
+    /// Shows the row of a stream, if the range says anything about it.
+    #[inline]
+    pub(crate) fn stream<T>(
+        &self,
+        id: &str,
+        hash: u64,
+        look: impl Fn(&StreamRow<'_>) -> T,
+    ) -> Result<Option<T>, Damage> {
+        self.file.find(Part::StreamBuckets, Part::Streams, hash, |raw, salt, at| {
+            let row: StreamRow<'_> = decode(raw, salt, at)?;
+            Ok((row.id == id).then(|| look(&row)))
+        })
+    }
+
+    /// Shows the row of a kept value, if the range says anything about it.
+    pub(crate) fn kept<T>(
+        &self,
+        name: &str,
+        hash: u64,
+        look: impl Fn(&KeptRow<'_>) -> T,
+    ) -> Result<Option<T>, Damage> {
+        self.file.find(Part::KeptBuckets, Part::Kept, hash, |raw, salt, at| {
+            let row: KeptRow<'_> = decode(raw, salt, at)?;
+            Ok((row.name == name).then(|| look(&row)))
+        })
+    }
+
+    /// Tells the processor that a stream will be looked up soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u64) {
+        let buckets = self.file.count(Part::StreamBuckets);
+        self.file.prefetch_bucket(Part::StreamBuckets, bucket_of(hash, buckets));
+    }
+
+    /// How many streams were registered in the range.
+    pub(crate) fn registered(&self) -> u64 {
+        self.file.count(Part::StreamOrder)
+    }
+
+    /// Shows one of the streams that were registered in the range, in the order of their ids.
+    pub(crate) fn registered_at<T>(
+        &self,
+        at: u64,
+        look: impl FnOnce(&StreamRow<'_>) -> T,
+    ) -> Result<T, Damage> {
+        let RowAt { offset } = self.file.entry(Part::StreamOrder, at)?;
+        self.file.row(Part::Streams, offset, |raw, salt, at| Ok(look(&decode(raw, salt, at)?)))
+    }
+
+    /// Which of them is the first whose id is not before this one; with `behind`, the first one behind it.
+    pub(crate) fn registered_from(&self, id: &str, behind: bool) -> Result<u64, Damage> {
+        self.file.first_not(Part::StreamOrder, 0, self.registered(), |RowAt { offset }| {
+            self.file.row(Part::Streams, offset, |raw, salt, at| {
+                let row: StreamRow<'_> = decode(raw, salt, at)?;
+                Ok(if behind { row.id <= id } else { row.id < id })
+            })
+        })
+    }
+
+    /// How many names of kept values the range says anything about.
+    pub(crate) fn kept_count(&self) -> u64 {
+        self.file.count(Part::KeptOrder)
+    }
+
+    /// Shows one of them, in the order of names.
+    pub(crate) fn kept_at<T>(&self, at: u64, look: impl FnOnce(&KeptRow<'_>) -> T) -> Result<T, Damage> {
+        let KeptAt { offset, .. } = self.file.entry(Part::KeptOrder, at)?;
+        self.file.row(Part::Kept, offset, |raw, salt, at| Ok(look(&decode(raw, salt, at)?)))
+    }
+
+    /// Which of them is the first whose name is not before this one; with `behind`, the first one behind it.
+    pub(crate) fn kept_from(&self, name: &str, behind: bool) -> Result<u64, Damage> {
+        self.file.first_not(Part::KeptOrder, 0, self.kept_count(), |KeptAt { offset, .. }| {
+            self.file.row(Part::Kept, offset, |raw, salt, at| {
+                let row: KeptRow<'_> = decode(raw, salt, at)?;
+                Ok(if behind { row.name <= name } else { row.name < name })
+            })
+        })
+    }
+
+    /// How many values there are more at the end of the range than before it, of names before one of them.
+    pub(crate) fn kept_balance(&self, at: u64) -> Result<i64, Damage> {
+        match at.checked_sub(1) {
+            None => Ok(0),
+            Some(last) if at >= self.kept_count() => {
+                let KeptAt { balance, .. } = self.file.entry(Part::KeptOrder, last)?;
+                let own = self.kept_at(last, |row| i64::from(row.has_value) - i64::from(row.had_value))?;
+                Ok(balance + own)
+            }
+            Some(_) => self.file.entry(Part::KeptOrder, at).map(|KeptAt { balance, .. }| balance),
+        }
+    }
+
+    /// How many tenants the range names.
+    pub(crate) fn tenants(&self) -> u64 {
+        self.file.count(Part::TenantOrder)
+    }
+
+    /// Shows one of them, in the order of names.
+    pub(crate) fn tenant_at<T>(&self, at: u64, look: impl FnOnce(&TenantRow<'_>) -> T) -> Result<T, Damage> {
+        let RowAt { offset } = self.file.entry(Part::TenantOrder, at)?;
+        self.file.row(Part::Tenants, offset, |raw, salt, at| Ok(look(&decode(raw, salt, at)?)))
+    }
+
+    /// The name of the tenant that a row of a stream names; `None` for none.
+    pub(crate) fn tenant_name(&self, tenant: u32) -> Result<Option<String>, Damage> {
+        let Some(at) = tenant.checked_sub(1) else { return Ok(None) };
+        self.tenant_at(u64::from(at), |row| Some(row.name.to_owned()))
+    }
+
+    /// Which of them is the first whose name is not before this one; with `behind`, the first one behind it.
+    pub(crate) fn tenant_from(&self, name: &str, behind: bool) -> Result<u64, Damage> {
+        self.file.first_not(Part::TenantOrder, 0, self.tenants(), |RowAt { offset }| {
+            self.file.row(Part::Tenants, offset, |raw, salt, at| {
+                let row: TenantRow<'_> = decode(raw, salt, at)?;
+                Ok(if behind { row.name <= name } else { row.name < name })
+            })
+        })
+    }
+
+    /// Which bindings are those of a tenant: the first one, and how many.
+    pub(crate) fn bindings(&self, tenant: &str) -> Result<(u64, u64), Damage> {
+        let at = self.tenant_from(tenant, false)?;
+        if at == self.tenants() {
+            return Ok((0, 0));
+        }
+        let own =
+            |row: &TenantRow<'_>| if row.name == tenant { (row.first_binding, row.bindings) } else { (0, 0) };
+        self.tenant_at(at, own)
+    }
+
+    pub(crate) fn binding(&self, at: u64) -> Result<Binding, Damage> {
+        self.file.entry(Part::Bindings, at)
+    }
+
+    /// The id of the stream that was bound so.
+    pub(crate) fn bound(&self, binding: Binding) -> Result<String, Damage> {
+        let found = self.file.find(Part::StreamBuckets, Part::Streams, binding.hash, |raw, salt, at| {
+            let row: StreamRow<'_> = decode(raw, salt, at)?;
+            let is_it = row.hash == binding.hash && row.creation_ordinal == binding.creation_ordinal;
+            Ok(is_it.then(|| row.id.to_owned()))
+        })?;
+        found.ok_or_else(|| self.file.damage(0, Fault::Zeros { what: "the row of a binding" }))
+    }
+
+    /// Appends runs to `out`.
+    pub(crate) fn runs(&self, first: u64, count: u64, out: &mut Vec<Run>) -> Result<(), Damage> {
+        self.file.entries(Part::Runs, first, count, |run| out.push(run))
+    }
+
+    /// Which of the runs `first..first + count` is the first one that does not end before a version.
+    pub(crate) fn run_at(&self, first: u64, count: u64, version: u64) -> Result<u64, Damage> {
+        self.file.first_not(Part::Runs, first, first.saturating_add(count), |run: Run| {
+            Ok(run.last_version() < version)
+        })
+    }
+
+    /// The same for a position.
+    pub(crate) fn run_at_position(&self, first: u64, count: u64, position: u64) -> Result<u64, Damage> {
+        let end = first.saturating_add(count);
+        self.file.first_not(Part::Runs, first, end, |run: Run| Ok(run.last_position() < position))
+    }
+
+    pub(crate) fn run(&self, at: u64) -> Result<Run, Damage> {
+        self.file.entry(Part::Runs, at)
+    }
+
+    /// The last mark of which `before` says yes, which ascends with the log; and the first of which it says no.
+    pub(crate) fn marks_around(
+        &self,
+        before: impl Fn(&Mark) -> bool,
+    ) -> Result<(Option<Mark>, Option<Mark>), Damage> {
+        let count = self.file.count(Part::Marks);
+        let at = self.file.first_not(Part::Marks, 0, count, |mark: Mark| Ok(before(&mark)))?;
+        let last = at.checked_sub(1).map(|at| self.file.entry(Part::Marks, at)).transpose()?;
+        let next = (at < count).then(|| self.file.entry(Part::Marks, at)).transpose()?;
+        Ok((last, next))
+    }
+}
