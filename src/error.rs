@@ -393,6 +393,9 @@ pub enum PoisonCause {
     /// A thread that was committing panicked.
     #[error("a committing thread panicked")]
     Panic,
+    /// A file of the index is damaged, and so is the log from which it would be made anew.
+    #[error("the index cannot be made anew: {0}")]
+    Index(Box<ReadError>),
 }
 
 /// Why a read stopped. The cursor yields nothing more; what it gave before is right.

@@ -92,8 +92,8 @@ pub use consumer::{
 };
 pub use engine::{
     Appended, BatchAppended, BatchBuilder, Canceller, CheckpointUse, Claim, Cursor, EventLog, Events,
-    FromAssigned, KeptChanged, KeptValue, LogState, Next, Pending, RecoveryReport, Status, StreamAppended,
-    StreamInfo, Subscription, Tenant, TornTail,
+    FromAssigned, IndexUse, KeptChanged, KeptValue, LogState, Next, Pending, RecoveryReport, Status,
+    StreamAppended, StreamInfo, Subscription, Tenant, TornTail,
 };
 pub use error::{
     AppendError, CloseError, Corruption, Fault, IoFault, OpenError, Outcome, PoisonCause, ReadError,

@@ -25,6 +25,7 @@ pub struct Options {
     pub(crate) append_bytes_max: u64,
     pub(crate) kept_bytes_max: u64,
     pub(crate) idempotency_window: u64,
+    pub(crate) index_after_bytes: u64,
     pub(crate) durability: Durability,
     pub(crate) read_mode: ReadMode,
     pub(crate) verify_reads: bool,
@@ -42,6 +43,7 @@ impl Default for Options {
             append_bytes_max: 64 << 20,
             kept_bytes_max: 1 << 20,
             idempotency_window: 65_536,
+            index_after_bytes: 16 << 20,
             durability: Durability::Synced,
             read_mode: ReadMode::Map,
             verify_reads: true,
@@ -106,6 +108,15 @@ impl Options {
         self
     }
 
+    /// After how many bytes of log the index of them is written to a file, in bytes. Default 16 MiB, allowed 4 KiB to 1 GiB;
+    /// it happens when a segment is full. What is not in a file is in memory, some 200 bytes for each stream and 56 for each
+    /// append to one, and is derived anew when the log is opened. Small: many small files, merged often. Large: more memory,
+    /// and a slower open after a crash.
+    pub fn index_after_bytes(mut self, bytes: u64) -> Self {
+        self.index_after_bytes = bytes;
+        self
+    }
+
     /// What blocking appends wait for, unless they say otherwise. Default [`Durability::Synced`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -162,6 +173,7 @@ impl Options {
         within("append_bytes_max", self.append_bytes_max, 64 << 10, BODY_BYTES_MAX)?;
         within("kept_bytes_max", self.kept_bytes_max, 4 << 10, KEPT_BYTES_MAX as u64)?;
         within("idempotency_window", self.idempotency_window, 0, 1 << 24)?;
+        within("index_after_bytes", self.index_after_bytes, 4 << 10, 1 << 30)?;
         within("idle_witness_after in milliseconds", self.idle_witness_after.as_millis() as u64, 1, 10_000)
     }
 }

@@ -25,7 +25,7 @@ impl Group {
     /// Events that were set aside, with positions above `after`, in order, at most `limit`.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// See [`ReadError`](crate::ReadError).
     pub fn parked(&self, after: u64, limit: usize) -> Result<Vec<Parked>, ConsumerError> {
         let prefix = parked_prefix(self.name());
         let from = at_position(&prefix, after);
@@ -44,7 +44,7 @@ impl Group {
     /// list until one of them acknowledges it. `false`: it is not in the list, or is on its way already.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// See [`ReadError`](crate::ReadError).
     pub fn replay(&self, position: u64) -> Result<bool, ConsumerError> {
         self.replay_from_list(position, |position| {
             let name = at_position(&parked_prefix(self.name()), position);
@@ -55,7 +55,7 @@ impl Group {
     /// Gives everything that was set aside to the members again; how many events that are.
     ///
     /// # Errors
-    /// See [`ReadError`].
+    /// See [`ReadError`](crate::ReadError).
     pub fn replay_all(&self) -> Result<u64, ConsumerError> {
         let (mut after, mut count) = (0, 0);
         loop {

@@ -4,6 +4,7 @@
 
 use crate::engine::request::{Draft, Request};
 use crate::error::AppendError;
+use crate::layer::Damage;
 use crate::types::Location;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -107,4 +108,18 @@ pub(crate) enum Wait {
     Turn,
     /// No segment has room for a frame of so many bytes.
     Space { bytes: u64 },
+}
+
+/// Why an append cannot be, or not now.
+pub(crate) enum Refusal {
+    /// With the batch that the answer rests on.
+    Told(AppendError, u64),
+    /// The index must be mended first.
+    Unknown(Damage),
+}
+
+impl From<Damage> for Refusal {
+    fn from(damage: Damage) -> Refusal {
+        Refusal::Unknown(damage)
+    }
 }

@@ -4,10 +4,11 @@
 //! most: the open one, which callers fill, and the one in flight.
 
 use crate::format::PAGE_BYTES;
+use crate::format::cell::Mark;
 use crate::format::frame::Chain;
 use crate::format::segment::{SegmentFooter, SegmentHeader};
-use crate::index::kept::KeptChange;
-use crate::index::streams::StreamChange;
+use crate::index::overlay::KeptChange;
+use crate::index::state::StreamChange;
 
 #[derive(Default)]
 pub(crate) struct Batch {
@@ -24,13 +25,13 @@ pub(crate) struct Batch {
     pub(crate) has_appends: bool,
     /// Seal the segment before anything else.
     pub(crate) footer: Option<SegmentFooter>,
-    /// Then make the spare the last segment, with this header.
-    pub(crate) go_live: Option<SegmentHeader>,
+    /// Then make the spare the last segment, with this header; and the chain behind the segment before.
+    pub(crate) go_live: Option<(SegmentHeader, Chain)>,
     /// What the index learns when the batch is durable.
     pub(crate) changes: Vec<StreamChange>,
     pub(crate) kept_changes: Vec<KeptChange>,
-    /// First position and offset of each frame.
-    pub(crate) marks: Vec<(u64, u64)>,
+    /// Where each frame stands.
+    pub(crate) marks: Vec<Mark>,
     /// Ordinal of the segment that the frames go to.
     pub(crate) segment: u64,
     /// The chain behind its last frame, set when the batch is taken.

@@ -6,6 +6,7 @@
 
 use crate::engine::answer::{Assigned, Sequenced};
 use crate::engine::batch::Batch;
+use crate::engine::layering::sealed_range;
 use crate::engine::progress::Reached;
 use crate::engine::request::Request;
 use crate::engine::sequencer::{Entry, Phase, Sequencer};
@@ -13,9 +14,10 @@ use crate::engine::shared::{Shared, now};
 use crate::engine::slot::{Slot, ThreadWaker};
 use crate::engine::view::Watermark;
 use crate::error::{AppendError, IoFault, Outcome, PoisonCause};
-use crate::format::PAGE_BYTES;
-use crate::format::checkpoint::Checkpoint;
+use crate::format::checkpoint::DurablePlace;
+use crate::format::frame::Chain;
 use crate::format::segment::SegmentHeader;
+use crate::format::{FIRST_FRAME, PAGE_BYTES};
 use crate::segment::reader::Segment;
 use crate::storage::write_all_at;
 use crate::types::{Durability, Location};
@@ -133,6 +135,12 @@ impl Shared {
     /// Takes the role and commits one batch. The role stays taken.
     pub(crate) fn drive<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) -> MutexGuard<'a, Sequencer> {
         (seq.driving, seq.driver) = (true, Some(std::thread::current().id()));
+        while let Some(damage) = seq.damage.take() {
+            self.release(seq);
+            self.mend(&damage);
+            seq = self.seq.lock();
+            seq.admit(&self.view);
+        }
         seq.admit(&self.view);
         let _ = seq.stamp_lazies(now(), &self.view);
         if seq.open.is_empty() || seq.poisoned.is_some() {
@@ -185,6 +193,7 @@ impl Shared {
         self.release(seq);
         if !self.options.background {
             self.maintain(false);
+            self.settle_index(&self.stop_indexing, true);
             if needs_space {
                 // The append that waited has room now, or its answer; the room must be used by somebody.
                 self.help();
@@ -209,8 +218,8 @@ impl Shared {
             let at = live.header.capacity - PAGE_BYTES as u64;
             self.write_and_sync(&live, at, &footer.encode())?;
         }
-        if let Some(header) = &batch.go_live {
-            *live = self.go_live(header)?;
+        if let Some((header, chain)) = &batch.go_live {
+            *live = self.go_live(header, chain)?;
         }
         if batch.frames == 0 {
             return Ok(());
@@ -232,7 +241,7 @@ impl Shared {
     }
 
     /// Makes the spare the last segment.
-    fn go_live(&self, header: &SegmentHeader) -> Result<Arc<Segment>, PoisonCause> {
+    fn go_live(&self, header: &SegmentHeader, chain: &Chain) -> Result<Arc<Segment>, PoisonCause> {
         // The lock is what ends the zeroing: its last write has returned, and there is no further one. It is held until the
         // name is free again, or the next spare would be made in this one's place.
         let mut slot = self.spare.lock();
@@ -243,15 +252,14 @@ impl Shared {
             IoFault::new("map", &crate::segment::name::segment_name(header.ordinal), &error)
         })?;
         let segment = Arc::new(segment);
-        self.view.write().push_segment(segment.clone());
-        *self.checkpoint_due.lock() = Some(Checkpoint {
-            log_id: self.log_id,
-            end: Location { segment: header.ordinal, offset: crate::format::FIRST_FRAME },
-            salt: header.salt,
-            last_position: header.base_position - 1,
-            batch_number: 0,
-            checksum: header.previous.checksum,
-        });
+        {
+            let mut view = self.view.write();
+            view.push_segment(segment.clone());
+            let end = header.previous.end;
+            view.index.seal(end, self.options.index_after_bytes, || sealed_range(header, chain));
+        }
+        self.ring_indexing();
+        *self.checkpoint_due.lock() = Some(first_place(header));
         self.ring_maintenance();
         Ok(segment)
     }
@@ -259,15 +267,9 @@ impl Shared {
     /// Shows a durable batch: all of it at once.
     fn publish(&self, batch: &Batch) {
         let mut view = self.view.write();
-        for (position, offset) in &batch.marks {
-            view.index.marks.note(*position, batch.segment, *offset);
-        }
-        for change in &batch.changes {
-            view.index.streams.apply(change.clone());
-        }
-        for change in &batch.kept_changes {
-            view.index.kept.apply(&change.name, change.revision, change.place);
-        }
+        batch.marks.iter().for_each(|mark| view.index.overlay.mark(*mark));
+        batch.changes.iter().for_each(|change| view.index.apply(change));
+        batch.kept_changes.iter().for_each(|change| view.index.apply_kept(change));
         view.visible = Watermark {
             position: batch.chain.next_position - 1,
             end: Location { segment: batch.segment, offset: batch.end() },
@@ -279,14 +281,18 @@ impl Shared {
     /// Wakes those who wait for what a batch has brought.
     fn wake_watchers(&self, batch: &Batch) {
         if batch.has_appends {
-            let view = &self.view;
-            self.watchers.wake(|wanted| {
-                let view = view.read();
-                batch
-                    .changes
-                    .iter()
-                    .for_each(|change| wanted.by_stream(&view.index.streams.get(change.number).id));
-            });
+            self.watchers.wake(|wanted| batch.changes.iter().for_each(|change| wanted.by_stream(&change.id)));
         }
+    }
+}
+
+/// The place where the first frame of a segment will stand, which is durable once the segment is live.
+pub(crate) fn first_place(header: &SegmentHeader) -> DurablePlace {
+    DurablePlace {
+        end: Location { segment: header.ordinal, offset: FIRST_FRAME },
+        salt: header.salt,
+        last_position: header.base_position - 1,
+        batch_number: 0,
+        checksum: header.previous.checksum,
     }
 }

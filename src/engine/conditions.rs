@@ -2,15 +2,18 @@
 //!
 //! Owns the verdict and which batch it rests on. Changes nothing.
 
+use crate::engine::answer::Refusal;
 use crate::engine::head::{Head, Heads, KeptHead};
+use crate::engine::parties::Party;
 use crate::engine::request::Request;
 use crate::engine::sequencer::Sequencer;
 use crate::engine::view::View;
 use crate::error::AppendError;
 use crate::format::section::SectionKind;
-use crate::index::tenants::NO_TENANT;
-use crate::types::NUMBER_MAX;
+use crate::index::streams::state_in;
+use crate::types::{ExpectedVersion, NUMBER_MAX};
 use parking_lot::RwLock;
+use std::sync::Arc;
 
 impl Sequencer {
     /// Finds each party's head and compares it with the condition. Says which batch the answer rests on.
@@ -19,48 +22,59 @@ impl Sequencer {
         heads: &mut Heads,
         request: &Request,
         view: &RwLock<View>,
-    ) -> Result<u64, (AppendError, u64)> {
+    ) -> Result<u64, Refusal> {
         let view = view.read();
         let mut rests_on = 0;
         for party in &*request.streams {
-            let number = view.index.streams.find(&party.id);
-            let head = number.map_or_else(Head::default, |number| {
-                let settled = || Head::visible(view.index.streams.get(number));
-                self.unsettled.get(&number).copied().unwrap_or_else(settled)
-            });
+            let (id, head) = self.head(party, &view)?;
             rests_on = rests_on.max(head.batch);
-            let refuse = |error| Err((error, head.batch));
-            if let Some(named) = &party.tenant
-                && head.tenant != NO_TENANT
-                && view.index.streams.tenants.find(named) != Some(head.tenant)
+            let refuse = |error| Err(Refusal::Told(error, head.batch));
+            if let (Some(named), Some(bound)) = (&party.tenant, &head.state.tenant)
+                && named != bound
             {
                 return refuse(AppendError::ForeignTenant {
                     stream: party.id.to_string(),
                     named: named.to_string(),
                 });
             }
-            if head.tombstoned {
+            if head.state.tombstoned {
                 return refuse(AppendError::Gone { stream: party.id.to_string() });
             }
             if !head.meets(party.condition) {
-                let (stream, expected, actual) = (party.id.to_string(), party.condition, head.version);
-                return refuse(AppendError::Conflict { stream, expected, actual });
+                let (expected, actual) = (party.condition, head.state.version);
+                return refuse(AppendError::Conflict { stream: party.id.to_string(), expected, actual });
             }
-            heads.streams.push((number, head));
+            heads.streams.push((id, head));
         }
         for party in &*request.kept {
-            let head = self.unsettled_kept.get(&party.id).copied().unwrap_or_else(|| KeptHead {
-                revision: view.index.kept.get(&party.id).map(|place| place.revision),
-                batch: 0,
-            });
+            let head = match self.unsettled_kept.get(&party.id) {
+                Some(head) => *head,
+                None => {
+                    KeptHead { revision: view.index.kept(&party.id)?.map(|place| place.revision), batch: 0 }
+                }
+            };
             rests_on = rests_on.max(head.batch);
             if !head.meets(party.condition) {
                 let (name, expected, actual) = (party.id.to_string(), party.condition, head.revision);
-                return Err((AppendError::KeptConflict { name, expected, actual }, head.batch));
+                let error = AppendError::KeptConflict { name, expected, actual };
+                return Err(Refusal::Told(error, head.batch));
             }
             heads.kept.push(head);
         }
         Ok(rests_on)
+    }
+
+    /// The head of a stream, and its id as others share it, if somebody does.
+    #[inline]
+    fn head(&self, party: &Party<ExpectedVersion>, view: &View) -> Result<(Option<Arc<str>>, Head), Refusal> {
+        if let Some((id, head)) = self.unsettled.get(&party.id, party.hash) {
+            return Ok((Some(id.clone()), head.clone()));
+        }
+        if let Some(entry) = view.index.entry(&party.id, party.hash) {
+            return Ok((Some(entry.id.clone()), Head { state: entry.state.clone(), batch: 0 }));
+        }
+        let state = state_in(&view.index.layers, &party.id, party.hash)?;
+        Ok((None, Head { state: state.unwrap_or_default(), batch: 0 }))
     }
 
     /// Whether the numbers to be given exist, and whether no stream is cut behind its end.
@@ -73,12 +87,12 @@ impl Sequencer {
         bound("position", self.tail.chain.next_position, events)?;
         bound("revision", self.last_revision, request.drafts.len() as u64)?;
         for (_, head) in &heads.streams {
-            bound("version", head.version, events)?;
+            bound("version", head.state.version, events)?;
         }
         if !request.drafts.iter().any(|draft| draft.kind == SectionKind::TruncateBefore) {
             return Ok(());
         }
-        let mut versions: Vec<u64> = heads.streams.iter().map(|(_, head)| head.version).collect();
+        let mut versions: Vec<u64> = heads.streams.iter().map(|(_, head)| head.state.version).collect();
         for draft in &request.drafts {
             match draft.kind {
                 SectionKind::Events => versions[draft.party as usize] += u64::from(draft.events),

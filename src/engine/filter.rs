@@ -45,10 +45,7 @@ impl Filter {
             return false;
         }
         let Some(tenant) = &self.tenant else { return true };
-        let view = shared.view.read();
-        let streams = &view.index.streams;
-        let stream = std::str::from_utf8(id).ok().and_then(|id| streams.registered(id));
-        stream.is_some_and(|stream| streams.tenants.find(tenant) == Some(stream.tenant))
+        std::str::from_utf8(id).is_ok_and(|id| shared.is_of_tenant(id, tenant))
     }
 
     /// Whether only some types are wanted.

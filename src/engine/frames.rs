@@ -7,6 +7,7 @@ use crate::engine::view::{Segments, segment_at};
 use crate::error::{Corruption, Fault, ReadError};
 use crate::format::FIRST_FRAME;
 use crate::format::bytes::expect;
+use crate::format::cell::FrameSums;
 use crate::format::frame::{FRAME_HEADER_BYTES, FrameFault, FrameHeader, FramePlace};
 use crate::format::section::{ENTRY_BYTES, IdBlock, SectionEntry, SectionKind};
 use crate::segment::reader::Segment;
@@ -141,7 +142,9 @@ impl FrameSource {
             if let Some(place) = block.pop() {
                 return Ok(Some(place));
             }
-            let Some(mark) = extent.shared.view.read().index.marks.before_place(*at) else { return Ok(None) };
+            let Some(mark) = extent.shared.ask(|view| view.index.mark_before_place(*at)) else {
+                return Ok(None);
+            };
             let segment = segment_at(&extent.segments, mark.segment).ok_or_else(|| missing_segment(mark))?;
             let frames_end = frames_end(&extent.segments, mark.segment, *end).unwrap_or(mark.offset);
             let block_end = if at.segment == mark.segment { at.offset } else { frames_end };
@@ -175,7 +178,7 @@ impl FrameSource {
 }
 
 /// Where the frames of a segment end, for a cursor that ends at `end`.
-fn frames_end(segments: &Segments, ordinal: u64, end: Location) -> Option<u64> {
+pub(crate) fn frames_end(segments: &Segments, ordinal: u64, end: Location) -> Option<u64> {
     if ordinal == end.segment {
         return Some(end.offset);
     }
@@ -188,6 +191,15 @@ pub(crate) fn read_header<'a>(
     offset: u64,
     scratch: &'a mut Vec<u8>,
 ) -> Result<(FrameHeader, &'a [u8]), ReadError> {
+    decode_header(segment, offset, scratch).map(|(header, table, _)| (header, table))
+}
+
+/// The same with its checksum.
+fn decode_header<'a>(
+    segment: &'a Segment,
+    offset: u64,
+    scratch: &'a mut Vec<u8>,
+) -> Result<(FrameHeader, &'a [u8], u32), ReadError> {
     let end_max = segment.header.frames_end_max();
     let place = FramePlace { salt: segment.header.salt, offset, end_max };
     let fault = |fault| ReadError::from(segment.corrupt(offset, fault));
@@ -199,11 +211,25 @@ pub(crate) fn read_header<'a>(
     };
     let head = segment.bytes(offset..offset + lengths.body_at, scratch)?;
     match FrameHeader::decode(head, place) {
-        Ok((header, table, _)) => Ok((header, table)),
+        Ok(decoded) => Ok(decoded),
         Err(FrameFault::Invalid(wrong) | FrameFault::Refused(wrong)) => Err(fault(wrong)),
     }
 }
 
 pub(crate) fn missing_segment(at: Location) -> ReadError {
     ReadError::Corrupt(Corruption { at, fault: Fault::Zeros { what: "the segment of a frame" } })
+}
+
+/// The checksums of all frames of a segment up to `end`, in order, and where the last one stands.
+pub(crate) fn frame_sums(segment: &Segment, end: u64) -> Result<(Vec<FrameSums>, u64), ReadError> {
+    let mut sums = Vec::new();
+    let mut scratch = Vec::new();
+    let (mut offset, mut last) = (FIRST_FRAME, 0);
+    while offset < end {
+        let (header, _, frame) = decode_header(segment, offset, &mut scratch)?;
+        sums.push(FrameSums { frame, body: header.body_checksum });
+        last = offset;
+        offset += header.frame_len();
+    }
+    Ok((sums, last))
 }

@@ -10,7 +10,8 @@ use std::io;
 pub(crate) struct Inventory {
     pub(crate) segments: Vec<u64>,
     pub(crate) has_checkpoint: bool,
-    has_index: bool,
+    /// Numbers of index files.
+    pub(crate) indexes: Vec<u64>,
     pub(crate) torn: Vec<FileName>,
     pub(crate) temporary: Vec<String>,
     pub(crate) foreign: Vec<String>,
@@ -22,7 +23,7 @@ impl Inventory {
         let mut inventory = Inventory {
             segments: Vec::new(),
             has_checkpoint: false,
-            has_index: false,
+            indexes: Vec::new(),
             torn: Vec::new(),
             temporary: Vec::new(),
             foreign: Vec::new(),
@@ -33,7 +34,7 @@ impl Inventory {
                 FileName::Checkpoint => inventory.has_checkpoint = true,
                 FileName::Temporary => inventory.temporary.push(name),
                 torn @ FileName::Torn { .. } => inventory.torn.push(torn),
-                FileName::Index(_) => inventory.has_index = true,
+                FileName::Index(number) => inventory.indexes.push(number),
                 FileName::Foreign => inventory.foreign.push(name),
             }
         }
@@ -48,7 +49,7 @@ impl Inventory {
         if self.has_checkpoint {
             return Some(CHECKPOINT.to_owned());
         }
-        if self.has_index || !self.torn.is_empty() {
+        if !self.indexes.is_empty() || !self.torn.is_empty() {
             return Some("other files of a log".to_owned());
         }
         self.foreign.first().cloned()

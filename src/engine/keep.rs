@@ -12,7 +12,7 @@ use crate::error::{AppendError, Corruption, Fault, ReadError};
 use crate::format::NAME_BYTES_MAX;
 use crate::format::consumer::{CONSUMER_NAME_BYTES_MAX, RESERVED, decode_place, encode_place, place_name};
 use crate::format::section::{Control, IdBlock, SectionEntry, SectionKind};
-use crate::index::kept::KeptPlace;
+use crate::index::overlay::KeptPlace;
 use crate::segment::reader::Segment;
 use crate::types::{Durability, KeptCondition, Location};
 use bytes::Bytes;
@@ -97,9 +97,14 @@ impl EventLog {
     /// See [`ReadError`].
     pub fn kept(&self, name: &str) -> Result<Option<KeptValue>, ReadError> {
         let shared = self.shared();
-        let found = shared.lazies.with(|overlay| match overlay.get(name) {
-            Some(value) => Some(Found::Lazy(value.clone())),
-            None => shared.view.read().kept(name),
+        let found = shared.sound(|| {
+            shared.lazies.with(|overlay| match overlay.get(name) {
+                Some(value) => Ok(Some(Found::Lazy(value.clone()))),
+                None => {
+                    let view = shared.view.read();
+                    Ok(view.index.kept(name)?.map(|place| view.found(place)))
+                }
+            })
         });
         found.map(|found| found.read(name)).transpose()
     }
@@ -115,47 +120,58 @@ impl EventLog {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<KeptValue>, ReadError> {
-        let shared = self.shared();
-        let found: Vec<(String, Found)> = shared.lazies.with(|overlay| {
-            let view = shared.view.read();
-            let mut written = view.index.kept.page(prefix, after).peekable();
-            let mut lazy = overlay.page(prefix, after).peekable();
-            let next = || {
-                let lazy_next = lazy
-                    .peek()
-                    .is_some_and(|(name, _)| written.peek().is_none_or(|(other, _)| name <= other));
-                if lazy_next {
-                    let (name, value) = lazy.next()?;
-                    written.next_if(|(other, _)| *other == name);
-                    return Some((name.to_owned(), Found::Lazy(value.clone())));
-                }
-                let (name, place) = written.next()?;
-                Some((name.to_owned(), view.found(place)))
-            };
-            std::iter::from_fn(next).take(limit).collect()
-        });
-        found.into_iter().map(|(name, found)| found.read(&name)).collect()
+        self.find_kept(prefix, after, limit).into_iter().map(|(name, found)| found.read(&name)).collect()
     }
 
-    /// How many names with values start with `prefix`. Costs a look at each.
+    /// Names with values, and where the values are.
+    fn find_kept(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<(String, Found)> {
+        let shared = self.shared();
+        shared.sound(|| {
+            shared.lazies.with(|overlay| {
+                let view = shared.view.read();
+                let mut lazy = overlay.page(prefix, after).peekable();
+                let mut found = Vec::new();
+                let set = |(name, value): (&str, &Bytes)| (name.to_owned(), Found::Lazy(value.clone()));
+                view.index.kept_page(prefix, after, |name, place| {
+                    while found.len() < limit
+                        && let Some(next) = lazy.next_if(|(other, _)| **other < *name)
+                    {
+                        found.push(set(next));
+                    }
+                    if found.len() < limit {
+                        match lazy.next_if(|(other, _)| **other == *name) {
+                            Some(next) => found.push(set(next)),
+                            None => found.push((name, view.found(place))),
+                        }
+                    }
+                    found.len() < limit
+                })?;
+                let left = limit - found.len();
+                found.extend(lazy.take(left).map(set));
+                Ok(found)
+            })
+        })
+    }
+
+    /// How many names with values start with `prefix`. Costs a look at those that were set or deleted lately, and next to
+    /// nothing for all others.
     pub fn count_kept(&self, prefix: &str) -> u64 {
         let shared = self.shared();
-        shared.lazies.with(|overlay| {
-            let view = shared.view.read();
-            let kept = &view.index.kept;
-            let new = overlay.page(prefix, None).filter(|(name, _)| kept.get(name).is_none()).count();
-            (kept.page(prefix, None).count() + new) as u64
+        shared.sound(|| {
+            shared.lazies.with(|overlay| {
+                let view = shared.view.read();
+                let mut count = view.index.kept_count(prefix)?;
+                for (name, _) in overlay.page(prefix, None) {
+                    count += u64::from(view.index.kept(name)?.is_none());
+                }
+                Ok(count)
+            })
         })
     }
 
     /// All names that start with `prefix`.
     pub(crate) fn kept_names(&self, prefix: &str) -> BTreeSet<String> {
-        let shared = self.shared();
-        shared.lazies.with(|overlay| {
-            let lazy = overlay.page(prefix, None).map(|(name, _)| name.to_owned());
-            let view = shared.view.read();
-            lazy.chain(view.index.kept.page(prefix, None).map(|(name, _)| name.to_owned())).collect()
-        })
+        self.find_kept(prefix, None, usize::MAX).into_iter().map(|(name, _)| name).collect()
     }
 
     /// Notes that a consumer has dealt with every event up to `position`, without waiting: durable with the next commit or
@@ -199,9 +215,8 @@ impl EventLog {
 
     /// What is said of a kept value that is whole, and not what its name says.
     pub(crate) fn corrupt_kept(&self, name: &str, fault: Fault) -> ReadError {
-        let view = self.shared().view.read();
-        let place = view.index.kept.get(name);
-        let at = place.map_or(Location { segment: 0, offset: 0 }, KeptPlace::location);
+        let place = self.shared().ask(|view| view.index.kept(name));
+        let at = place.map_or(Location { segment: 0, offset: 0 }, |place| place.location());
         ReadError::Corrupt(Corruption { at, fault })
     }
 
@@ -257,13 +272,9 @@ enum Found {
 }
 
 impl View {
-    fn kept(&self, name: &str) -> Option<Found> {
-        self.index.kept.get(name).map(|place| self.found(place))
-    }
-
-    fn found(&self, place: &KeptPlace) -> Found {
+    fn found(&self, place: KeptPlace) -> Found {
         let segment = segment_at(&self.segments, u64::from(place.segment)).cloned();
-        Found::Written { segment, place: *place }
+        Found::Written { segment, place }
     }
 }
 

@@ -7,11 +7,11 @@ use crate::engine::diagnosis::{FooterSeen, Rest, Verdict, diagnose};
 use crate::engine::recovery::{LastSegment, Recovery, corrupt, open_fault, read_fault};
 use crate::engine::report::TornTail;
 use crate::error::{Fault, IoFault, OpenError};
+use crate::format::PAGE_BYTES;
 use crate::format::frame::Frame;
 use crate::format::segment::{SegmentFooter, SegmentHeader};
-use crate::format::{FIRST_FRAME, PAGE_BYTES};
 use crate::segment::name::{FileName, segment_name, torn_name};
-use crate::segment::scan::{Beyond, Image, Source, Stop, Walk, look_beyond};
+use crate::segment::scan::{Beyond, Image, Source, Stop, look_beyond};
 use crate::storage::{File, write_all_at};
 use crate::types::Location;
 use std::io;
@@ -72,11 +72,14 @@ impl Recovery<'_> {
         }
         // Judged; now into the index. Without the right to sync, only what somebody else's sync is proven to have covered.
         let show = if self.writable || verdict == Verdict::Sealed { end } else { proven };
-        let mut walk = Walk::start(&header, &self.chain);
+        let mut walk = self.start_walk(&header, &*file)?;
+        let begun = walk.frames;
+        self.note_place(&header, walk.end, walk.chain.checksum);
         self.walk(&mut walk, &mut image, &header, show, false)?;
         if let Stop::Refused(fault) | Stop::Invalid(fault) = walk.stop {
             return Err(corrupt(ordinal, walk.end, fault));
         }
+        self.check_met(ordinal)?;
         self.check_start(first)?;
         self.check_checkpoint(header.log_id, first)?;
         // Nothing speaks against the log any more: what is torn may go.
@@ -93,7 +96,7 @@ impl Recovery<'_> {
             }
             _ => {}
         }
-        self.pass(&walk);
+        self.pass(&walk, begun);
         let page_at = walk.end & !(PAGE_BYTES as u64 - 1);
         let page = image.fetch(page_at..walk.end).map_err(read_fault)?.to_vec();
         Ok(LastSegment { header, file, page, walk, verdict, beyond })
@@ -103,8 +106,9 @@ impl Recovery<'_> {
     fn judge_last(&mut self, file: &dyn File, header: &SegmentHeader) -> Result<Judged, OpenError> {
         let footer_at = header.frames_end_max();
         let mut image = self.read_image(file, header)?;
-        let mut walk = Walk::start(header, &self.chain);
-        let mut proven = FIRST_FRAME;
+        let mut walk = self.start_walk(header, file)?;
+        // What an index file speaks of was durable when it was made.
+        let mut proven = walk.end;
         let mut visit = |frame: &Frame<'_>| {
             let end = frame.offset + frame.header.frame_len();
             // A later batch proves that all before it was durable; the checkpoint proves its own place.

@@ -9,26 +9,32 @@ use crate::engine::sequencer::{Phase, Sequencer};
 use crate::engine::shared::{Shared, now};
 use crate::engine::watchers::Over;
 use crate::error::{CloseError, PoisonCause};
-use crate::format::checkpoint::Checkpoint;
+use crate::format::checkpoint::DurablePlace;
 use crate::format::frame::FrameKind;
 use crate::segment::name::SPARE;
 use crate::types::Location;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 impl Shared {
-    /// Starts the two threads, if the options want them.
+    /// Starts the threads, if the options want them.
     pub(crate) fn start_threads(self: &Arc<Self>) -> io::Result<()> {
         if !self.options.background {
             self.maintain(false);
+            self.settle_index(&self.stop_indexing, true);
             return Ok(());
         }
         let (bell, rung) = crossbeam_channel::bounded(1);
         *self.maintenance_bell.lock() = Some(bell);
         let shared = self.clone();
         self.spawn("annals-maintenance", move || shared.run_maintenance(&rung))?;
+        let (bell, rung) = crossbeam_channel::bounded(1);
+        *self.indexing_bell.lock() = Some(bell);
+        let shared = self.clone();
+        self.spawn("annals-index", move || shared.run_indexing(&rung))?;
         let shared = self.clone();
         self.spawn("annals-writer", move || shared.run_writer())
     }
@@ -178,8 +184,7 @@ impl Shared {
         }
         let result = match &seq.poisoned {
             Some((_, cause)) => Err(CloseError::Poisoned(cause.clone())),
-            None => Ok(Checkpoint {
-                log_id: self.log_id,
+            None => Ok(DurablePlace {
                 end: Location { segment: seq.tail.header.ordinal, offset: seq.open.end() },
                 salt: seq.tail.header.salt,
                 last_position: seq.appended(),
@@ -194,15 +199,18 @@ impl Shared {
         self.release(seq);
         // 3. The threads end before the checkpoint is written: the maintenance writes one, too.
         *self.maintenance_bell.lock() = None;
+        self.stop_indexing.store(true, Ordering::Relaxed);
+        *self.indexing_bell.lock() = None;
         self.writer_bell.notify_all();
-        let result = result.and_then(|checkpoint| {
+        let result = result.and_then(|place| {
             self.join("annals-maintenance");
+            self.join("annals-index");
+            self.cover();
             // A closed log keeps no space that it does not use. Whoever opens it makes another spare.
             if self.spare.lock().take().is_some() {
                 let _ = self.storage.remove(SPARE);
             }
-            crate::engine::maintenance::write_checkpoint(&*self.storage, &checkpoint)
-                .map_err(CloseError::Checkpoint)
+            self.note(|checkpoint| checkpoint.place = place).map_err(CloseError::Checkpoint)
         });
         // 4. Out.
         *self.closed.lock() = result.clone();

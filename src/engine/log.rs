@@ -68,6 +68,9 @@ pub struct Status {
     /// The last attempt to make the next segment ready failed, and how: mostly for lack of space. Appends that need it
     /// are refused; each tries again.
     pub disk_full: Option<crate::error::IoFault>,
+    /// The last attempt to write a file of the index failed, and how. What it would say stays in memory, and the next open takes
+    /// longer; nothing is lost. It is tried again when more of the log is full.
+    pub index_unwritten: Option<crate::error::IoFault>,
 }
 
 /// Whether a log takes appends.
@@ -137,12 +140,25 @@ impl EventLog {
         phase: Phase,
         lock: Option<crate::storage::Lock>,
     ) -> EventLog {
-        let Recovered { log_id, view, tail, end, page, next_batch, unwitnessed, says_closed, live, report } =
-            recovered;
+        let Recovered {
+            log_id,
+            view,
+            tail,
+            end,
+            page,
+            next_batch,
+            unwitnessed,
+            says_closed,
+            live,
+            checkpoint,
+            next_number,
+            report,
+        } = recovered;
         let mut seq = Sequencer::new(tail, end, &page, next_batch, options.batch_bytes, phase);
         seq.unwitnessed_since = unwitnessed.then(Instant::now);
         seq.says_closed = says_closed;
-        seq.last_revision = view.index.kept.last_revision;
+        seq.last_revision = view.index.last_revision;
+        seq.last_creation = view.index.last_creation;
         seq.recent = relearn(&view, options.idempotency_window);
         let lazies = seq.lazies.clone();
         let shared = Shared {
@@ -160,10 +176,16 @@ impl EventLog {
             live: Mutex::new(live),
             spare: Mutex::new(None),
             checkpoint_due: Mutex::new(None),
+            checkpoint: Mutex::new(checkpoint),
+            making: Mutex::new(next_number),
+            index_fault: Mutex::default(),
+            mending: Mutex::default(),
+            stop_indexing: Arc::default(),
             lock: Mutex::new(lock),
             writer_bell: Condvar::new(),
             role_bell: Condvar::new(),
             maintenance_bell: Mutex::new(None),
+            indexing_bell: Mutex::new(None),
             threads: Mutex::new(Vec::new()),
             closed: Mutex::new(Ok(())),
         };
@@ -358,12 +380,12 @@ impl EventLog {
     /// for one that nobody knows. O(1); takes no lock that an append holds while it waits.
     #[inline]
     pub fn stream_version(&self, stream: &str) -> u64 {
-        self.shared().view.read().index.streams.registered(stream).map_or(0, |stream| stream.version)
+        self.shared().version(stream)
     }
 
     /// How many streams are registered.
     pub fn stream_count(&self) -> u64 {
-        self.shared().view.read().index.streams.count()
+        self.shared().view.read().index.registered
     }
 
     /// Position of the last visible event; 0 in an empty log.
@@ -391,7 +413,8 @@ impl EventLog {
             (None, Phase::ReadOnly) => LogState::ReadOnly,
             (None, Phase::Open) => LogState::Open,
         };
-        Status { state, appended: seq.appended(), durable, disk_full: seq.disk_full.clone() }
+        let index_unwritten = self.shared().index_fault.lock().clone();
+        Status { state, appended: seq.appended(), durable, disk_full: seq.disk_full.clone(), index_unwritten }
     }
 
     /// Makes everything durable that was accepted, says so on disk, and lets go of the directory. Blocks until then.

@@ -43,9 +43,9 @@ impl Shared {
             self.provide_space();
         }
         let due = self.checkpoint_due.lock().take();
-        if let Some(checkpoint) = due {
+        if let Some(place) = due {
             // Without it, open has one witness less; the next roll or close writes another.
-            let _ = write_checkpoint(&*self.storage, &checkpoint);
+            let _ = self.note(|checkpoint| checkpoint.place = place);
         }
         if bulk { Again::Soon } else { self.zero_ahead() }
     }

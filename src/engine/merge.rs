@@ -4,9 +4,10 @@
 
 use crate::engine::place::{Extent, Found};
 use crate::engine::runs::RunSource;
-use crate::engine::view::View;
 use crate::error::ReadError;
-use crate::index::streams::{Run, Stream};
+use crate::format::cell::Run;
+use crate::index::streams::hash_of;
+use crate::index::{Index, Looked};
 use crate::query::{Query, Scope};
 use std::collections::BinaryHeap;
 use std::ops::Range;
@@ -52,43 +53,34 @@ impl Ord for Next {
 
 impl MergeSource {
     /// The source for a query, if merging its streams is the cheaper way to the positions that are wanted.
-    pub(crate) fn choose(view: &View, query: &Query, wanted: &Range<u64>) -> Option<MergeSource> {
-        let streams = &view.index.streams;
+    pub(crate) fn choose(index: &Index, query: &Query, wanted: &Range<u64>) -> Looked<Option<MergeSource>> {
         let mut runs = 0;
         let mut sources = Vec::new();
         let bound = wanted.end.saturating_sub(wanted.start) / MERGE_COST;
-        let mut add = |number: u32, stream: &Stream| {
-            runs += stream.runs.len() as u64;
-            if sources.len() == STREAMS_MAX || runs > bound {
-                return false;
+        let mut enough = false;
+        let mut add = |id: String| {
+            let hash = hash_of(&id);
+            runs += index.run_count(&id, hash)?;
+            enough = sources.len() == STREAMS_MAX || runs > bound;
+            if !enough {
+                let next = if query.backward {
+                    index.version_before(&id, hash, wanted.end)?
+                } else {
+                    index.version_before(&id, hash, wanted.start)? + 1
+                };
+                sources.push(RunSource::by_position(id.into(), hash, next));
             }
-            let runs_at = if query.backward {
-                let last = wanted.end.saturating_sub(1);
-                stream.run_at_position(last).saturating_add(1).min(stream.runs.len())
-            } else {
-                stream.run_at_position(wanted.start)
-            };
-            sources.push(RunSource::by_position(number, stream.id.clone(), runs_at));
-            true
+            Ok(!enough)
         };
-        let chosen = match (&query.scope, &query.tenant) {
-            (Scope::Stream(_), _) | (Scope::Everything, None) => false,
-            (Scope::Everything, Some(tenant)) => match streams.tenants.find(tenant) {
-                Some(tenant) => {
-                    streams.tenants.newest_first(tenant, 0).all(|number| add(number, streams.get(number)))
-                }
-                None => true,
-            },
-            (Scope::Prefix(prefix), tenant) => {
-                let tenant = tenant.as_ref().map(|name| streams.tenants.find(name));
-                let mut page = streams.page_numbered(prefix, None);
-                page.all(|(number, stream)| match tenant {
-                    Some(tenant) if tenant != Some(stream.tenant) => true,
-                    _ => add(number, stream),
-                })
-            }
-        };
-        chosen.then_some(MergeSource { sources, next: BinaryHeap::new(), backward: query.backward })
+        match (&query.scope, &query.tenant) {
+            (Scope::Stream(_), _) | (Scope::Everything, None) => return Ok(None),
+            (Scope::Everything, Some(tenant)) => index.newest_first(tenant, 0, add)?,
+            (Scope::Prefix(prefix), None) => index.page(prefix, None, add)?,
+            (Scope::Prefix(prefix), Some(tenant)) => index
+                .page(prefix, None, |id| if index.is_of_tenant(&id, tenant)? { add(id) } else { Ok(true) })?,
+        }
+        let backward = query.backward;
+        Ok((!enough).then_some(MergeSource { sources, next: BinaryHeap::new(), backward }))
     }
 
     /// Looks at the first run of each stream. Called once, before the first [`MergeSource::next`].

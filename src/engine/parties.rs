@@ -2,15 +2,17 @@
 //!
 //! Owns the rule that one append makes one demand of each. Used for streams and for kept values, which have names of their own.
 
+use crate::index::streams::hash_of;
 use hashbrown::HashTable;
-use xxhash_rust::xxh3::xxh3_64;
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Party<C> {
     pub(crate) id: Box<str>,
+    pub(crate) hash: u64,
     pub(crate) condition: C,
     /// The tenant that the append names for it. Kept values have none.
-    pub(crate) tenant: Option<Box<str>>,
+    pub(crate) tenant: Option<Arc<str>>,
     /// Whether the append writes to it; if not, it is only checked.
     pub(crate) written: bool,
     /// Whether something that is written names the tenant: only that is stored, and binds.
@@ -48,7 +50,8 @@ impl<C: PartialEq> Parties<C> {
         tenant: Option<&str>,
         written: bool,
     ) -> Result<u32, Contradiction> {
-        if let Some(known) = self.find(id) {
+        let hash = hash_of(id);
+        if let Some(known) = self.find(id, hash) {
             let party = &mut self.parties[known as usize];
             if party.condition != condition {
                 return Err(Contradiction::Condition);
@@ -65,6 +68,7 @@ impl<C: PartialEq> Parties<C> {
         let binds = written && tenant.is_some();
         self.parties.push(Party {
             id: id.into(),
+            hash,
             condition,
             tenant: tenant.map(Into::into),
             written,
@@ -76,7 +80,7 @@ impl<C: PartialEq> Parties<C> {
         if self.parties.len() > 1 {
             for i in from..self.parties.len() {
                 let parties = &self.parties;
-                let hash = |i: &u32| xxh3_64(parties[*i as usize].id.as_bytes());
+                let hash = |i: &u32| parties[*i as usize].hash;
                 self.by_id.insert_unique(hash(&(i as u32)), i as u32, hash);
             }
         }
@@ -90,11 +94,11 @@ impl<C: PartialEq> Parties<C> {
         }
     }
 
-    fn find(&self, id: &str) -> Option<u32> {
+    fn find(&self, id: &str, hash: u64) -> Option<u32> {
         match &self.parties[..] {
             [] => None,
             [one] => (*one.id == *id).then_some(0),
-            all => self.by_id.find(xxh3_64(id.as_bytes()), |i| *all[*i as usize].id == *id).copied(),
+            all => self.by_id.find(hash, |i| *all[*i as usize].id == *id).copied(),
         }
     }
 }

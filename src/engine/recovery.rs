@@ -3,24 +3,30 @@
 //! Owns the order of steps: first make durable, then read from the device, then decide, then act, then show. Can be cut
 //! anywhere and done again. Changes nothing unless the decision table says torn; never repairs damage.
 
-use crate::engine::diagnosis::{FooterSeen, Rest, Verdict, diagnose};
+use crate::engine::commit::first_place;
+use crate::engine::covered::{Covered, IndexFiles};
+use crate::engine::diagnosis::Verdict;
 use crate::engine::inventory::Inventory;
+use crate::engine::layering::refs;
 use crate::engine::report::{CheckpointUse, RecoveryReport};
 use crate::engine::spare::{FIRST_CAPACITY, Spare, next_capacity};
 use crate::engine::tail::Tail;
 use crate::engine::view::{View, Watermark};
 use crate::error::{Corruption, Fault, IoFault, OpenError, ReadError};
-use crate::format::checkpoint::Checkpoint;
+use crate::format::PAGE_BYTES;
+use crate::format::checkpoint::{Checkpoint, DurablePlace};
 use crate::format::frame::{Chain, Frame, FrameKind};
-use crate::format::segment::{HeaderFault, Link, SegmentFooter, SegmentHeader};
-use crate::format::{FIRST_FRAME, FORMAT_VERSION, PAGE_BYTES};
+use crate::format::segment::{Link, SegmentHeader};
 use crate::index::Index;
+use crate::index::replay::Rejected;
+use crate::layer::Damage;
 use crate::options::Options;
-use crate::segment::name::{CHECKPOINT, FileName, segment_name};
+use crate::segment::name::{CHECKPOINT, FileName, index_name, segment_name};
 use crate::segment::reader::Segment;
-use crate::segment::scan::{Beyond, SegmentSource, Source, Stop, Walk};
+use crate::segment::scan::{Beyond, Source, Walk};
 use crate::storage::{File, Storage};
 use crate::types::Location;
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
@@ -40,6 +46,9 @@ pub(crate) struct Recovered {
     /// The last frame says that the log was closed.
     pub(crate) says_closed: bool,
     pub(crate) live: Arc<Segment>,
+    pub(crate) checkpoint: Checkpoint,
+    /// The number of the next index file.
+    pub(crate) next_number: u64,
     pub(crate) report: RecoveryReport,
 }
 
@@ -86,45 +95,68 @@ pub(crate) fn recover(
         create_first(storage, options)?;
     }
     let ordinals = if created { vec![1] } else { inventory.segments.clone() };
-    let mut recovery = Recovery {
-        storage,
-        options,
-        writable,
-        index: Index::default(),
-        segments: Vec::with_capacity(ordinals.len()),
-        chain: Chain::default(),
-        last_end: 0,
-        frames: 0,
-        events: 0,
-        checkpoint: None,
-        checkpoint_met: false,
-        last_kind: None,
-        torn_names: inventory.torn,
-        report: RecoveryReport {
-            created,
-            closed_cleanly: false,
-            segments: ordinals.len() as u64,
+    let mut files = IndexFiles::find(storage, options, &checkpoint, &ordinals, &inventory);
+    let damage = RefCell::new(None);
+    let mut recovered = loop {
+        let mut recovery = Recovery {
+            storage,
+            options,
+            writable,
+            index: Index::new(files.layers.clone()),
+            segments: Vec::with_capacity(ordinals.len()),
+            chain: Chain::default(),
+            last_end: 0,
             frames: 0,
-            events: 0,
-            streams: 0,
-            torn_tail: None,
-            torn_footer: false,
-            removed: Vec::new(),
-            foreign: inventory.foreign,
-            checkpoint: CheckpointUse::Missing,
-            tail_read: None,
-            took: begun.elapsed(),
-        },
+            checkpoint: None,
+            checkpoint_met: false,
+            covered: files.covered.clone(),
+            covered_met: false,
+            damage: &damage,
+            next_number: files.next_number,
+            made: Vec::new(),
+            last_kind: None,
+            torn_names: inventory.torn.clone(),
+            report: RecoveryReport {
+                created,
+                closed_cleanly: false,
+                segments: ordinals.len() as u64,
+                frames: 0,
+                events: 0,
+                streams: 0,
+                torn_tail: None,
+                torn_footer: false,
+                removed: Vec::new(),
+                foreign: inventory.foreign.clone(),
+                checkpoint: CheckpointUse::Missing,
+                index: files.used,
+                tail_read: None,
+                took: begun.elapsed(),
+            },
+        };
+        match &checkpoint {
+            None => {}
+            Some(Ok(checkpoint)) => recovery.checkpoint = Some(checkpoint.clone()),
+            Some(Err(fault)) => recovery.report.checkpoint = CheckpointUse::Damaged(fault.clone()),
+        }
+        let mut made = Vec::new();
+        let error = match recovery.run(&ordinals, &mut made) {
+            Ok(recovered) => break recovered,
+            Err(error) => error,
+        };
+        // An open that refuses leaves nothing behind.
+        made.iter().for_each(|number| _ = storage.remove(&index_name(*number)));
+        match damage.take() {
+            Some(found) => files = files.without(&found),
+            None => return Err(error),
+        }
     };
-    match checkpoint {
-        None => {}
-        Some(Ok(checkpoint)) => recovery.checkpoint = Some(checkpoint),
-        Some(Err(fault)) => recovery.report.checkpoint = CheckpointUse::Damaged(fault),
-    }
-    let mut recovered = recovery.run(&ordinals)?;
     if writable {
         // Only now: an open that refuses has changed nothing. A new log took its spare's place already.
-        for name in inventory.temporary {
+        let used = refs(&recovered.view.index);
+        let unused =
+            inventory.indexes.iter().filter(|number| used.iter().all(|layer| layer.number != **number));
+        let unused: Vec<String> = unused.map(|number| index_name(*number)).collect();
+        for name in inventory.temporary.into_iter().chain(unused) {
             match storage.remove(&name) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(open_fault("remove", &name, &error));
@@ -188,16 +220,29 @@ pub(crate) struct Recovery<'a> {
     /// Where the frames of the segment before end.
     pub(crate) last_end: u64,
     pub(crate) frames: u64,
-    pub(crate) events: u64,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) checkpoint_met: bool,
+    /// Where the index files end, and whether the log was found to have that place.
+    pub(crate) covered: Option<Covered>,
+    pub(crate) covered_met: bool,
+    /// Why recovery must begin anew, without index files.
+    pub(crate) damage: &'a RefCell<Option<Damage>>,
+    /// The number of the next index file, and those that were made.
+    pub(crate) next_number: u64,
+    pub(crate) made: Vec<u64>,
     pub(crate) last_kind: Option<FrameKind>,
     pub(crate) torn_names: Vec<FileName>,
     pub(crate) report: RecoveryReport,
 }
 
 impl Recovery<'_> {
-    fn run(mut self, ordinals: &[u64]) -> Result<Recovered, OpenError> {
+    fn run(mut self, ordinals: &[u64], made: &mut Vec<u64>) -> Result<Recovered, OpenError> {
+        let result = self.all(ordinals);
+        made.append(&mut self.made);
+        self.finish(result?)
+    }
+
+    fn all(&mut self, ordinals: &[u64]) -> Result<LastSegment, OpenError> {
         for pair in ordinals.windows(2) {
             if pair[1] != pair[0] + 1 {
                 return Err(OpenError::MissingSegment { ordinal: pair[0] + 1 });
@@ -209,8 +254,13 @@ impl Recovery<'_> {
         for ordinal in sealed {
             self.sealed_segment(*ordinal)?;
         }
-        let tail = self.last_segment(*last, ordinals[0])?;
-        self.finish(tail)
+        if self.covers(*last) {
+            // The log is shorter than they say; whether it lost its tail is for the checkpoint to say.
+            let number = self.covered.as_ref().map_or(0, |covered| covered.number);
+            let fault = Fault::Zeros { what: "the segment in which the range ends" };
+            return Err(self.do_without(Damage::new(number, 0, fault)));
+        }
+        self.last_segment(*last, ordinals[0])
     }
 
     /// A first segment that is not the first of the log must have been left by retention, which says so in the log.
@@ -221,81 +271,29 @@ impl Recovery<'_> {
 
     /// Whether the log reaches the place that the checkpoint names; asked before anything is changed.
     pub(crate) fn check_checkpoint(&mut self, log_id: Uuid, first: u64) -> Result<(), OpenError> {
-        let Some(checkpoint) = self.checkpoint else { return Ok(()) };
+        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
         if checkpoint.log_id != log_id {
             self.report.checkpoint = CheckpointUse::Foreign;
             return Ok(());
         }
-        if !self.checkpoint_met && checkpoint.end.segment >= first {
-            return Err(OpenError::LostTail { at: checkpoint.end, position: checkpoint.last_position });
+        let DurablePlace { end, last_position, .. } = checkpoint.place;
+        // What lies before the end of the index files was there when they were made.
+        let met = self.checkpoint_met || self.covered.as_ref().is_some_and(|covered| end <= covered.to);
+        if !met && end.segment >= first {
+            return Err(OpenError::LostTail { at: end, position: last_position });
         }
         self.report.checkpoint = CheckpointUse::Confirmed;
         Ok(())
-    }
-
-    /// Reads a header and compares it with the file's name and with the segment before.
-    pub(crate) fn header(
-        &mut self,
-        ordinal: u64,
-        page: &[u8; PAGE_BYTES],
-    ) -> Result<SegmentHeader, OpenError> {
-        let file = segment_name(ordinal);
-        let header = SegmentHeader::decode(page).map_err(|fault| match fault {
-            HeaderFault::NewerVersion(found) => {
-                OpenError::NewerVersion { file: file.clone(), found, supported: FORMAT_VERSION }
-            }
-            HeaderFault::UnknownFeature(bits) => {
-                OpenError::UnknownFeature { file: file.clone(), bits, read_only_helps: false }
-            }
-            HeaderFault::Fault(fault) => corrupt(ordinal, 0, fault),
-        })?;
-        if self.writable && header.unknown_write_features != 0 {
-            let bits = header.unknown_write_features;
-            return Err(OpenError::UnknownFeature { file, bits, read_only_helps: true });
-        }
-        let mismatch = |what, expected, found| {
-            Err(OpenError::ChainMismatch { ordinal, fault: Fault::Field { what, expected, found } })
-        };
-        if header.ordinal != ordinal {
-            return mismatch("ordinal", ordinal, header.ordinal);
-        }
-        match self.segments.last().map(|segment| segment.header) {
-            Some(before) => {
-                if header.log_id != before.log_id {
-                    return mismatch("log id", before.log_id.as_u64_pair().0, header.log_id.as_u64_pair().0);
-                }
-                let link = Link { salt: before.salt, end: self.last_end, checksum: self.chain.checksum };
-                if header.previous.salt != link.salt {
-                    return mismatch("salt of the segment before", link.salt, header.previous.salt);
-                }
-                if header.previous != link {
-                    return mismatch("end of the segment before", link.end, header.previous.end);
-                }
-                if header.base_position != self.chain.next_position {
-                    return mismatch("base position", self.chain.next_position, header.base_position);
-                }
-            }
-            None if ordinal == 1 => {
-                if header.previous != Link::default() || header.base_position != 1 {
-                    return mismatch("base position of the first segment", 1, header.base_position);
-                }
-            }
-            // What lies before was removed; `check_start` wants to see that in writing.
-            None => {
-                self.chain.next_position = header.base_position;
-                self.index.streams.starts_late = true;
-            }
-        }
-        self.note_place(&header, FIRST_FRAME, header.previous.checksum);
-        Ok(header)
     }
 
     /// Whether this is the place that the checkpoint names; remembers it if so.
     pub(crate) fn note_place(&mut self, header: &SegmentHeader, end: u64, checksum: u32) -> bool {
         let here = Location { segment: header.ordinal, offset: end };
         let met = self.checkpoint.as_ref().is_some_and(|checkpoint| {
-            checkpoint.end == here && checkpoint.checksum == checksum && checkpoint.salt == header.salt
+            let place = &checkpoint.place;
+            place.end == here && place.checksum == checksum && place.salt == header.salt
         });
+        self.note_covered(header.ordinal, end, checksum);
         self.checkpoint_met |= met;
         met
     }
@@ -310,8 +308,17 @@ impl Recovery<'_> {
         check_bodies: bool,
     ) -> Result<(), OpenError> {
         let ordinal = header.ordinal;
+        let news_from = self.news_from(ordinal);
         let mut visit = |frame: &Frame<'_>| {
-            self.index.apply_frame(ordinal, frame)?;
+            if frame.offset >= news_from {
+                self.index.apply_frame(ordinal, frame).map_err(|rejected| match rejected {
+                    Rejected::Frame(fault) => fault,
+                    Rejected::Index(damage) => {
+                        *self.damage.borrow_mut() = Some(damage);
+                        Fault::Zeros { what: "index" }
+                    }
+                })?;
+            }
             // Padding says nothing.
             if frame.header.kind != FrameKind::Pad {
                 self.last_kind = Some(frame.header.kind);
@@ -319,48 +326,20 @@ impl Recovery<'_> {
             self.note_place(header, frame.offset + frame.header.frame_len(), frame.checksum);
             Ok(())
         };
-        walk.advance(source, header.salt, end, check_bodies, &mut visit).map_err(read_fault)
-    }
-
-    fn sealed_segment(&mut self, ordinal: u64) -> Result<(), OpenError> {
-        let name = segment_name(ordinal);
-        let fault = |error: &io::Error| open_fault("read", &name, error);
-        let file = self.open(ordinal, false)?;
-        let mut page = [0; PAGE_BYTES];
-        read_page(&*file, 0, &mut page).map_err(|error| fault(&error))?;
-        let header = self.header(ordinal, &page)?;
-        let footer_at = header.capacity - PAGE_BYTES as u64;
-        let len = file.len().map_err(|error| fault(&error))?;
-        if len < header.capacity {
-            let fault = Fault::Length { what: "capacity", found: header.capacity, max: len };
-            return Err(corrupt(ordinal, len, fault));
+        walk.advance(source, header.salt, end, check_bodies, &mut visit).map_err(read_fault)?;
+        // A damaged index is not the log's fault.
+        let damage = self.damage.borrow_mut().take();
+        match damage {
+            Some(damage) => Err(self.do_without(damage)),
+            None => Ok(()),
         }
-        read_page(&*file, footer_at, &mut page).map_err(|error| fault(&error))?;
-        let footer =
-            SegmentFooter::decode(&page, &header).map_err(|fault| corrupt(ordinal, footer_at, fault))?;
-        let segment = Segment::new(header, file, self.options.read_mode).map_err(|error| fault(&error))?;
-        let mut walk = Walk::start(&header, &self.chain);
-        let mut source = SegmentSource { segment: &segment, scratch: Vec::new() };
-        self.walk(&mut walk, &mut source, &header, footer.end, false)?;
-        let (seen, rest) = match &walk.stop {
-            Stop::Refused(_) => (FooterSeen::Agrees, Rest::Refused),
-            _ if walk.agrees(&footer) => (FooterSeen::Agrees, Rest::Zeros),
-            _ => (FooterSeen::Disagrees, Rest::Remains),
-        };
-        if diagnose(false, seen, rest) != Verdict::Sealed {
-            return Err(corrupt(ordinal, walk.end, walk.disagreement(&footer)));
-        }
-        self.pass(&walk);
-        self.segments.push(Arc::new(segment));
-        Ok(())
     }
 
     /// Takes over what a walk found.
-    pub(crate) fn pass(&mut self, walk: &Walk) {
+    pub(crate) fn pass(&mut self, walk: &Walk, begun: u64) {
         self.chain = walk.chain;
         self.last_end = walk.end;
-        self.frames += walk.frames;
-        self.events += walk.events;
+        self.frames += walk.frames - begun;
     }
 
     pub(crate) fn open(&self, ordinal: u64, write: bool) -> Result<Arc<dyn File>, OpenError> {
@@ -393,8 +372,9 @@ impl Recovery<'_> {
         let live = Arc::new(live);
         self.segments.push(live.clone());
         self.report.frames = self.frames;
-        self.report.events = self.events;
-        self.report.streams = self.index.streams.count();
+        let first = self.segments.first().map_or(1, |segment| segment.header.base_position);
+        self.report.events = walk.chain.next_position - first;
+        self.report.streams = self.index.registered;
         self.report.closed_cleanly =
             self.last_kind == Some(FrameKind::Closed) && self.report.torn_tail.is_none() && walk.frames > 0
                 || verdict == Verdict::Sealed
@@ -403,10 +383,15 @@ impl Recovery<'_> {
             position: walk.chain.next_position - 1,
             end: Location { segment: header.ordinal, offset: walk.end },
         };
+        let place = match (&self.checkpoint, &self.report.checkpoint) {
+            (Some(checkpoint), CheckpointUse::Confirmed) => checkpoint.place,
+            _ => first_place(&header),
+        };
+        let checkpoint = Checkpoint { log_id: header.log_id, place, layers: refs(&self.index) };
         let witnessed = matches!(self.last_kind, None | Some(FrameKind::Closed | FrameKind::Idle));
         Ok(Recovered {
             log_id: header.log_id,
-            view: View { index: self.index, segments: Arc::new(self.segments), visible },
+            view: View { index: self.index, segments: Arc::new(self.segments), visible, broken: None },
             end: walk.end,
             page,
             next_batch,
@@ -422,6 +407,8 @@ impl Recovery<'_> {
                 reserved,
             },
             live,
+            checkpoint,
+            next_number: self.next_number,
             report: self.report,
         })
     }
@@ -438,7 +425,7 @@ pub(crate) struct LastSegment {
     pub(crate) beyond: Beyond,
 }
 
-fn read_page(file: &dyn File, offset: u64, page: &mut [u8; PAGE_BYTES]) -> io::Result<()> {
+pub(crate) fn read_page(file: &dyn File, offset: u64, page: &mut [u8; PAGE_BYTES]) -> io::Result<()> {
     file.read_at(offset, page)
 }
 

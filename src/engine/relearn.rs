@@ -5,6 +5,7 @@
 use crate::engine::frames::read_header;
 use crate::engine::recent::{RecentIds, Remembered};
 use crate::engine::view::{View, segment_at};
+use crate::format::FIRST_FRAME;
 use crate::format::frame::FrameKind;
 use crate::format::record::Record;
 use crate::format::section::{IdBlock, SectionKind, Sections};
@@ -19,10 +20,13 @@ pub(crate) fn relearn(view: &View, window: u64) -> RecentIds {
     if window == 0 || end == 0 {
         return recent;
     }
-    let Some(from) = view.index.marks.before(end.saturating_sub(window) + 1) else { return recent };
+    // A damaged index file is for somebody else to mend: reading too much does no harm.
+    let mark = view.index.mark_before(end.saturating_sub(window) + 1).ok().flatten();
+    let Some(first) = view.segments.first() else { return recent };
+    let from = mark.unwrap_or(Location { segment: first.header.ordinal, offset: FIRST_FRAME });
     for segment in view.segments.iter().filter(|segment| segment.header.ordinal >= from.segment) {
         let ordinal = segment.header.ordinal;
-        let start = if ordinal == from.segment { from.offset } else { crate::format::FIRST_FRAME };
+        let start = if ordinal == from.segment { from.offset } else { FIRST_FRAME };
         let frames_end = match segment_at(&view.segments, ordinal + 1) {
             Some(next) => next.header.previous.end,
             None => view.visible.end.offset,

@@ -10,6 +10,7 @@ use crate::engine::shared::Shared;
 use crate::engine::view::segment_at;
 use crate::error::{AppendError, ReadError};
 use crate::format::section::{ENTRY_BYTES, SectionEntry, SectionKind};
+use crate::index::streams::hash_of;
 
 impl Repeat {
     /// What the original was given, if this is the same append. The original must be visible.
@@ -91,8 +92,8 @@ impl Repeat {
         if let Some(i) = (at..entries.len()).find(of_party) {
             return entries[i].number - 1;
         }
-        let view = shared.view.read();
-        let stream = self.streams.get(party as usize).and_then(|id| view.index.streams.registered(id));
-        stream.map_or(0, |stream| stream.version_before(position))
+        let Some(id) = self.streams.get(party as usize) else { return 0 };
+        let hash = hash_of(id);
+        shared.ask(|view| view.index.version_before(id, hash, position))
     }
 }

@@ -15,7 +15,7 @@ pub struct RecoveryReport {
     pub closed_cleanly: bool,
     /// Number of segments.
     pub segments: u64,
-    /// Number of frames walked.
+    /// Number of frames that were read.
     pub frames: u64,
     /// Number of events found.
     pub events: u64,
@@ -31,6 +31,8 @@ pub struct RecoveryReport {
     pub foreign: Vec<String>,
     /// What became of the checkpoint.
     pub checkpoint: CheckpointUse,
+    /// What became of the files of the index.
+    pub index: IndexUse,
     /// How sure it is that the tail was read from the device. `None` if read-only.
     pub tail_read: Option<DeviceRead>,
     /// How long it took.
@@ -49,6 +51,24 @@ pub struct TornTail {
     pub saved_as: Result<String, IoFault>,
     /// What is wrong with the first of them.
     pub fault: Fault,
+}
+
+/// What became of the files of the index. In every case the log says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IndexUse {
+    /// There are none: the log was read for all that it says.
+    Missing,
+    /// The log was read behind this position only.
+    Covers {
+        /// The last position that the files speak of.
+        position: u64,
+    },
+    /// A file is missing, damaged, or of another log: the log was read for all that it says, and new files are made.
+    Damaged {
+        /// The file's number, which is its name.
+        file: u64,
+    },
 }
 
 /// What became of the checkpoint.

@@ -6,36 +6,37 @@ use crate::engine::place::{Extent, Found, Section, fetch};
 use crate::engine::view::segment_at;
 use crate::error::{Corruption, Fault, ReadError};
 use crate::format::bytes::expect;
+use crate::format::cell::Run;
 use crate::format::frame::FRAME_HEADER_BYTES;
 use crate::format::section::{ENTRY_BYTES, IdBlock, SectionEntry, SectionKind};
-use crate::index::streams::Run;
 use crate::types::Location;
 use std::sync::Arc;
 
 /// How many runs are copied out of the index at once.
-const RUNS_AT_ONCE: usize = 64;
+const RUNS_AT_ONCE: u64 = 64;
 /// How many bytes of the next run are fetched ahead at most; the processor fetches the rest as it reads along.
 const PREFETCH_BYTES: u64 = 2048;
 
 pub(crate) struct RunSource {
-    number: u32,
     id: Arc<str>,
+    hash: u64,
     /// Runs copied out of the index, and how many of them are used.
     runs: Vec<Run>,
     used: usize,
-    /// Which run of the stream to copy next; backward, the one behind it.
-    runs_at: usize,
+    /// The version to copy from; backward, the one to copy down from, 0 if there is none left.
+    next: u64,
     /// Whether what is wanted is a range of positions, not of versions.
     by_position: bool,
 }
 
 impl RunSource {
-    pub(crate) fn new(number: u32, id: Arc<str>, runs_at: usize) -> RunSource {
-        RunSource { number, id, runs: Vec::new(), used: 0, runs_at, by_position: false }
+    /// The runs from the one with this version on; backward, from there down.
+    pub(crate) fn new(id: Arc<str>, hash: u64, next: u64) -> RunSource {
+        RunSource { id, hash, runs: Vec::new(), used: 0, next, by_position: false }
     }
 
-    pub(crate) fn by_position(number: u32, id: Arc<str>, runs_at: usize) -> RunSource {
-        RunSource { by_position: true, ..RunSource::new(number, id, runs_at) }
+    pub(crate) fn by_position(id: Arc<str>, hash: u64, next: u64) -> RunSource {
+        RunSource { by_position: true, ..RunSource::new(id, hash, next) }
     }
 
     /// The next run of the stream, opened.
@@ -72,20 +73,14 @@ impl RunSource {
 
     /// Copies the next runs out of the index; none, if there are no more.
     fn copy_runs(&mut self, extent: &Extent) {
-        let RunSource { number, runs, used, runs_at, .. } = self;
-        let view = extent.shared.view.read();
-        let all = &view.index.streams.get(*number).runs;
+        let RunSource { id, hash, runs, used, next, .. } = self;
         // Forward, the cursor's end bounds what it reads; backward, it has passed all that is newer already.
-        let range = if extent.backward {
-            runs_at.saturating_sub(RUNS_AT_ONCE)..*runs_at
-        } else {
-            *runs_at..(*runs_at + RUNS_AT_ONCE).min(all.len())
-        };
-        *runs_at = if extent.backward { range.start } else { range.end };
-        runs.clear();
-        runs.extend_from_slice(all.get(range).unwrap_or_default());
-        if extent.backward {
-            runs.reverse();
+        extent.shared.ask(|view| {
+            runs.clear();
+            view.index.copy_runs(id, *hash, *next, extent.backward, RUNS_AT_ONCE, runs)
+        });
+        if let Some(last) = runs.last() {
+            *next = if extent.backward { last.first_version - 1 } else { last.last_version() + 1 };
         }
         *used = 0;
     }

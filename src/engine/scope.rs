@@ -9,41 +9,37 @@ use crate::engine::merge::MergeSource;
 use crate::engine::runs::RunSource;
 use crate::engine::shared::Shared;
 use crate::error::ReadError;
+use crate::index::state::StreamState;
+use crate::index::streams::hash_of;
 use crate::query::{Query, Scope};
 use std::sync::Arc;
 
 impl Cursor {
     /// Versions above `after` and below `before`.
     pub(crate) fn stream(shared: &Arc<Shared>, id: &str, after: u64, before: u64, backward: bool) -> Cursor {
-        let view = shared.view.read();
-        let segments = view.segments.clone();
-        let Some(number) = view.index.streams.find(id) else {
-            return Cursor::new(shared, segments, Source::Nothing, backward, 0..0);
+        let hash = hash_of(id);
+        let (state, segments) = shared.stream(id, hash);
+        let Some(state) = state else {
+            let mut cursor = Cursor::new(shared, segments, Source::Nothing, backward, 0..0);
+            cursor.refused = shared.view.read().broken.clone();
+            return cursor;
         };
-        let stream = view.index.streams.get(number);
-        let wanted = after.saturating_add(1)..before.min(stream.version + 1);
-        let refused = if stream.tombstoned {
+        let StreamState { version, first_kept, tombstoned, .. } = state;
+        let wanted = after.saturating_add(1)..before.min(version + 1);
+        let truncated = ReadError::Truncated { first: first_kept };
+        let refused = if tombstoned {
             Some(ReadError::Gone { stream: id.to_owned() })
-        } else if wanted.start < stream.first_kept && !backward {
-            Some(ReadError::Truncated { first: stream.first_kept })
         } else {
-            None
+            (wanted.start < first_kept && !backward).then_some(truncated.clone())
         };
-        let id = stream.id.clone();
-        let missing =
-            (backward && !stream.tombstoned && wanted.start < stream.first_kept && !wanted.is_empty())
-                .then_some(ReadError::Truncated { first: stream.first_kept });
-        let wanted = wanted.start.max(stream.first_kept)..wanted.end;
-        let runs_at = if backward {
-            (stream.run_at(wanted.end.saturating_sub(1)) + 1).min(stream.runs.len())
-        } else {
-            stream.run_at(wanted.start)
-        };
-        drop(view);
+        let cut = backward && !tombstoned && wanted.start < first_kept && !wanted.is_empty();
+        let missing = cut.then_some(truncated);
+        let wanted = wanted.start.max(first_kept)..wanted.end;
         let source = if wanted.is_empty() {
             Source::Nothing
         } else {
-            Source::Stream(RunSource::new(number, id, runs_at))
+            let next = if backward { wanted.end - 1 } else { wanted.start };
+            Source::Stream(RunSource::new(id.into(), hash, next))
         };
         let mut cursor = Cursor::new(shared, segments, source, backward, wanted);
         (cursor.refused, cursor.missing) = (refused, missing);
@@ -56,12 +52,7 @@ impl Cursor {
         let mut by_stream = false;
         let mut cursor = match &query.scope {
             Scope::Stream(id) => {
-                let foreign = query.tenant.as_ref().is_some_and(|tenant| {
-                    let view = shared.view.read();
-                    let streams = &view.index.streams;
-                    let stream = streams.registered(id);
-                    stream.is_none_or(|stream| streams.tenants.find(tenant) != Some(stream.tenant))
-                });
+                let foreign = query.tenant.as_ref().is_some_and(|tenant| !shared.is_of_tenant(id, tenant));
                 if foreign {
                     let segments = shared.view.read().segments.clone();
                     return Cursor::new(shared, segments, Source::Nothing, backward, 0..0);
@@ -75,7 +66,7 @@ impl Cursor {
                 let merge = if query.scope_is_plain() || matches!(cursor.source, Source::Nothing) {
                     None
                 } else {
-                    MergeSource::choose(&shared.view.read(), query, &cursor.extent.wanted)
+                    shared.ask(|view| MergeSource::choose(&view.index, query, &cursor.extent.wanted))
                 };
                 match merge {
                     Some(mut merge) => {
@@ -95,22 +86,31 @@ impl Cursor {
 
     /// Positions above `after` and below `before`.
     pub(crate) fn log(shared: &Arc<Shared>, after: u64, before: u64, backward: bool) -> Cursor {
-        let view = shared.view.read();
-        let segments = view.segments.clone();
-        let end = view.visible.end;
-        let first = view.index.starts_at.map_or(1, |(_, position)| position);
-        let wanted = after.saturating_add(1)..before.min(view.visible.position + 1);
+        let (segments, visible, first, broken) = {
+            let view = shared.view.read();
+            let first = view.index.starts_at.map_or(1, |(_, position)| position);
+            (view.segments.clone(), view.visible, first, view.broken.clone())
+        };
+        let end = visible.end;
+        let wanted = after.saturating_add(1)..before.min(visible.position + 1);
         let refused = (wanted.start < first && !backward).then_some(ReadError::Truncated { first });
+        let refused = broken.or(refused);
         let missing = (backward && wanted.start < first && !wanted.is_empty())
             .then_some(ReadError::Truncated { first });
         let wanted = wanted.start.max(first)..wanted.end;
-        let at = if backward {
-            view.index.marks.behind(wanted.end.saturating_sub(1)).unwrap_or(end)
+        let source = if wanted.is_empty() {
+            Source::Nothing
         } else {
-            view.index.marks.before(wanted.start).unwrap_or(end)
+            let at = shared.ask(|view| {
+                if backward {
+                    view.index.mark_behind(wanted.end - 1)
+                } else {
+                    view.index.mark_before(wanted.start)
+                }
+            });
+            // A mark of what came since lies behind the end.
+            Source::Log(FrameSource::new(at.unwrap_or(end).min(end), end))
         };
-        drop(view);
-        let source = if wanted.is_empty() { Source::Nothing } else { Source::Log(FrameSource::new(at, end)) };
         let mut cursor = Cursor::new(shared, segments, source, backward, wanted);
         (cursor.refused, cursor.missing) = (refused, missing);
         cursor

@@ -3,11 +3,10 @@
 //! Owns the order of the log from the moment of acceptance. Never touches a file and never waits: what cannot be done now
 //! is queued, in order, and done when the batch before is taken or space is found.
 
-use crate::engine::answer::{Assigned, AssignedRun, Repeat, Runs, Sequenced, Wait};
+use crate::engine::answer::{Assigned, AssignedRun, Refusal, Repeat, Runs, Sequenced, Wait};
 use crate::engine::batch::Batch;
-use crate::engine::head::{Head, Heads, KeptHead};
+use crate::engine::head::{Head, Heads, KeptHead, Unsettled};
 use crate::engine::lazies::Lazies;
-use crate::engine::parties::Party;
 use crate::engine::recent::{RecentIds, Seen};
 use crate::engine::request::Request;
 use crate::engine::slot::Slot;
@@ -18,8 +17,7 @@ use crate::format::frame::FRAME_HEADER_BYTES;
 use crate::format::section::ENTRY_BYTES;
 use crate::format::segment::{Link, SegmentHeader};
 use crate::format::{FIRST_FRAME, PAGE_BYTES};
-use crate::index::tenants::NO_TENANT;
-use crate::types::ExpectedVersion;
+use crate::layer::Damage;
 use foldhash::fast::FixedState;
 use parking_lot::RwLock;
 use std::collections::{HashMap, VecDeque};
@@ -78,15 +76,17 @@ pub(crate) struct Sequencer {
     /// Who waits for an answer that is there now; woken by whoever lets go of the lock.
     pub(crate) to_wake: Vec<Waker>,
     queue: VecDeque<Arc<Slot>>,
-    /// Streams with a state that is not visible yet, by number.
-    pub(crate) unsettled: HashMap<u32, Head, FixedState>,
+    pub(crate) unsettled: Unsettled,
     pub(crate) batch_bytes: u64,
     /// Memory to use again.
     pub(crate) spare_batch: Option<Batch>,
     /// Kept values with a state that is not visible yet, by name.
     pub(crate) unsettled_kept: HashMap<Box<str>, KeptHead, FixedState>,
-    /// The last revision that was given.
+    /// The last revision and the last creation ordinal that were given.
     pub(crate) last_revision: u64,
+    pub(crate) last_creation: u64,
+    /// What must be mended in the index before appends can go on.
+    pub(crate) damage: Option<Damage>,
     /// The ids that callers gave to events near the end.
     pub(crate) recent: RecentIds,
     pub(crate) lazies: Arc<Lazies>,
@@ -124,11 +124,13 @@ impl Sequencer {
             writer_sleeps: false,
             to_wake: Vec::new(),
             queue: VecDeque::new(),
-            unsettled: HashMap::default(),
+            unsettled: Unsettled::default(),
             batch_bytes,
             spare_batch: None,
             unsettled_kept: HashMap::default(),
             last_revision: 0,
+            last_creation: 0,
+            damage: None,
             recent: RecentIds::default(),
             lazies: Arc::default(),
             heads: Heads::default(),
@@ -144,7 +146,9 @@ impl Sequencer {
     /// Whether somebody should drive.
     pub(crate) fn has_work(&self) -> bool {
         self.poisoned.is_none()
-            && (!self.open.is_empty() || (!self.queue.is_empty() && self.needs_space.is_none()))
+            && (!self.open.is_empty()
+                || (!self.queue.is_empty() && self.needs_space.is_none())
+                || self.damage.is_some())
     }
 
     /// Whether appends wait for room.
@@ -299,17 +303,22 @@ impl Sequencer {
         // 2. Conditions, against all that was sequenced before.
         let rests_on = match self.check(heads, request, view) {
             Ok(batch) => batch,
-            Err((error, batch)) => return Ok(answer(Err(error), batch)),
+            Err(Refusal::Told(error, batch)) => return Ok(answer(Err(error), batch)),
+            Err(Refusal::Unknown(damage)) => {
+                // Whoever drives mends the index, and this one takes its turn then.
+                self.damage = Some(damage);
+                return Err(Wait::Turn);
+            }
         };
         // 3. Is there anything to write?
         let settled = |party: u32| {
             let binds = request.streams[party as usize].binds;
-            let (_, head) = heads.streams[party as usize];
-            head.registered && (head.tenant != NO_TENANT || !binds)
+            let state = &heads.streams[party as usize].1.state;
+            state.registered && (state.tenant.is_some() || !binds)
         };
         if request.only_registers() && request.drafts.iter().all(|draft| settled(draft.party)) {
             let position = self.tail.chain.next_position;
-            let run = |party: u32| unchanged(party, heads.streams[party as usize].1.version, position);
+            let run = |party: u32| unchanged(party, heads.streams[party as usize].1.state.version, position);
             let runs = request.drafts.iter().map(|draft| run(draft.party)).collect();
             let assigned = Assigned {
                 first_position: position,
@@ -327,27 +336,11 @@ impl Sequencer {
         // 4. Room. Nothing was changed up to here.
         let table_len = request.drafts.len() * ENTRY_BYTES;
         self.make_room((FRAME_HEADER_BYTES + table_len + request.body.len()) as u64)?;
-        // 5. Streams and tenants that nobody knows yet get their numbers.
-        let needs_number = |((number, head), party): (&(Option<u32>, Head), &Party<ExpectedVersion>)| {
-            party.written && (number.is_none() || head.tenant == NO_TENANT && party.binds)
-        };
-        if heads.streams.iter().zip(&*request.streams).any(needs_number) {
-            let mut view = view.write();
-            let streams = &mut view.index.streams;
-            for ((number, head), party) in heads.streams.iter_mut().zip(&*request.streams) {
-                if party.written {
-                    *number = Some(number.unwrap_or_else(|| streams.intern(&party.id)));
-                    if let (NO_TENANT, true, Some(tenant)) = (head.tenant, party.binds, &party.tenant) {
-                        head.tenant = streams.tenants.intern(tenant);
-                    }
-                }
-            }
-        }
-        // 6. Versions, the frame, and what the index will learn.
+        // 5. Versions, the frame, and what the index will learn.
         let assigned = self.stamp_append(heads, request, now);
-        for ((number, head), party) in heads.streams.iter().zip(&*request.streams) {
-            if let (Some(number), true) = (number, party.written) {
-                self.unsettled.insert(*number, Head { batch: self.open.number, ..*head });
+        for ((id, head), party) in heads.streams.drain(..).zip(&*request.streams) {
+            if let (Some(id), true) = (id, party.written) {
+                self.unsettled.set(&id, party.hash, Head { batch: self.open.number, ..head });
             }
         }
         for (head, party) in heads.kept.iter().zip(&*request.kept) {
@@ -402,7 +395,7 @@ impl Sequencer {
         let chain = old.chain;
         self.open.begin_at(FIRST_FRAME);
         self.open.footer = footer;
-        self.open.go_live = Some(header);
+        self.open.go_live = Some((header, chain));
         self.open.segment = header.ordinal;
         self.tail = Tail::fresh(header, &chain);
         self.ready = None;

@@ -11,8 +11,8 @@ use crate::engine::spare::Spare;
 use crate::engine::view::View;
 use crate::engine::wake::wake_all;
 use crate::engine::watchers::{Over, Watchers};
-use crate::error::{CloseError, PoisonCause};
-use crate::format::checkpoint::Checkpoint;
+use crate::error::{CloseError, IoFault, PoisonCause};
+use crate::format::checkpoint::{Checkpoint, DurablePlace};
 use crate::index::ids::IdTables;
 use crate::options::Options;
 use crate::segment::reader::Segment;
@@ -21,6 +21,7 @@ use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
@@ -47,7 +48,17 @@ pub(crate) struct Shared {
     /// The next segment. Locked while it is being zeroed; taken out of here when it goes live.
     pub(crate) spare: Mutex<Option<Spare>>,
     /// A place to note as durable, for the maintenance to write down.
-    pub(crate) checkpoint_due: Mutex<Option<Checkpoint>>,
+    pub(crate) checkpoint_due: Mutex<Option<DurablePlace>>,
+    /// The checkpoint as it is on disk. Held while it is written.
+    pub(crate) checkpoint: Mutex<Checkpoint>,
+    /// The number of the next index file. Held by whoever makes them.
+    pub(crate) making: Mutex<u64>,
+    /// The last try to make an index file failed, and how.
+    pub(crate) index_fault: Mutex<Option<IoFault>>,
+    /// Held by whoever mends the index.
+    pub(crate) mending: Mutex<()>,
+    /// Ends the making of index files.
+    pub(crate) stop_indexing: Arc<AtomicBool>,
     /// Held until the log is closed.
     pub(crate) lock: Mutex<Option<Lock>>,
     /// Wakes the writer thread; used with `seq`.
@@ -56,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) role_bell: Condvar,
     /// Wakes the maintenance thread; gone when there is none.
     pub(crate) maintenance_bell: Mutex<Option<Sender<()>>>,
+    /// Wakes the index thread; gone when there is none.
+    pub(crate) indexing_bell: Mutex<Option<Sender<()>>>,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
     /// What the one who closed found.
     pub(crate) closed: Mutex<Result<(), CloseError>>,

@@ -8,6 +8,7 @@ use crate::engine::log::EventLog;
 use crate::engine::shared::Shared;
 use crate::error::ReadError;
 use crate::event::{RecordedEvent, derived_position};
+use crate::index::streams::hash_of;
 use crate::query::Query;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -72,10 +73,15 @@ impl EventLog {
     /// # Errors
     /// See [`ReadError`].
     pub fn last_event_under(&self, prefix: &str) -> Result<Option<RecordedEvent>, ReadError> {
-        let position = {
-            let view = self.shared().view.read();
-            view.index.streams.page(prefix, None).map(|stream| stream.last_position()).max()
-        };
+        let position = self.shared().ask(|view| {
+            let mut last = None;
+            view.index.page(prefix, None, |id| {
+                let state = view.index.state(&id, hash_of(&id))?;
+                last = last.max(state.map(|state| state.last_readable()));
+                Ok(true)
+            })?;
+            Ok(last)
+        });
         position.map_or(Ok(None), |position| self.event_at(position))
     }
 }

@@ -11,11 +11,11 @@ use crate::engine::request::{Draft, Request};
 use crate::engine::sequencer::Sequencer;
 use crate::engine::view::View;
 use crate::format::PAGE_BYTES;
+use crate::format::cell::{Mark, Run};
 use crate::format::frame::{Chain, FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use crate::format::section::{Control, ENTRY_BYTES, IdBlock, SectionEntry, SectionKind};
-use crate::index::kept::{KeptChange, KeptPlace};
-use crate::index::streams::{Change, Run, StreamChange};
-use crate::index::tenants::NO_TENANT;
+use crate::index::overlay::{KeptChange, KeptPlace};
+use crate::index::state::{Change, StreamChange};
 use crate::options::Options;
 use crate::types::{KeptCondition, Location};
 use parking_lot::RwLock;
@@ -92,17 +92,13 @@ impl Sequencer {
         draft: &Draft,
         section: Run,
     ) -> (u64, AssignedRun) {
-        let (number, head) = &mut heads.streams[draft.party as usize];
-        let first_version = head.version + 1;
-        let created = !head.registered;
-        head.version += u64::from(draft.events);
-        head.registered = true;
+        let party = &request.streams[draft.party as usize];
+        let (id, head) = &mut heads.streams[draft.party as usize];
+        let state = &mut head.state;
+        let first_version = state.version + 1;
         let (entry_number, change) = match draft.kind {
             SectionKind::Events => (first_version, Change::Events(Run { first_version, ..section })),
-            SectionKind::Tombstone => {
-                head.tombstoned = true;
-                (head.version, Change::Tombstone)
-            }
+            SectionKind::Tombstone => (state.version, Change::Tombstone),
             SectionKind::TruncateBefore => {
                 (draft.number, Change::TruncateBefore { first_kept: draft.number })
             }
@@ -116,11 +112,13 @@ impl Sequencer {
                 (0, Change::Create { attributes })
             }
         };
-        // The tenant is told with every section, as on disk; the index takes the first.
-        let tenant = if request.streams[draft.party as usize].binds { head.tenant } else { NO_TENANT };
+        let tenant = party.tenant.as_ref().filter(|_| party.binds);
+        let effect = state.apply(&change, tenant, &mut self.last_creation);
+        let id = id.get_or_insert_with(|| (&*party.id).into()).clone();
         let (first_position, time) = (section.first_position, section.time);
-        self.open.changes.push(StreamChange { number: number.unwrap_or_default(), tenant, time, change });
-        let last_version = head.version;
+        let change = StreamChange { id, hash: party.hash, state: state.clone(), effect, time, change };
+        self.open.changes.push(change);
+        let (last_version, created) = (state.version, effect.registers);
         let run = AssignedRun { party: draft.party, first_version, last_version, first_position, created };
         (entry_number, run)
     }
@@ -146,7 +144,7 @@ impl Sequencer {
         let head = &mut heads.kept[draft.party as usize];
         let replaced = std::mem::replace(&mut head.revision, place.map(|place| place.revision));
         let name = request.kept[draft.party as usize].id.clone();
-        self.open.kept_changes.push(KeptChange { name, revision, place });
+        self.open.kept_changes.push(KeptChange { name, revision, place, replaces: replaced.is_some() });
         AssignedKept { party: draft.party, revision, replaced }
     }
 
@@ -207,7 +205,8 @@ impl Sequencer {
         };
         let checksum = header.encode(self.tail.header.salt, offset, table, &mut self.open.bytes);
         self.open.bytes.extend_from_slice(body);
-        self.open.marks.push((header.first_position, offset));
+        let segment = self.open.segment as u32;
+        self.open.marks.push(Mark { position: header.first_position, offset, segment });
         self.open.frames += 1;
         // Padding says nothing.
         self.says_closed = kind == FrameKind::Closed || self.says_closed && kind == FrameKind::Pad;
@@ -266,9 +265,7 @@ impl Sequencer {
     pub(crate) fn settle(&mut self, mut batch: Batch) {
         let number = batch.number;
         for change in batch.changes.drain(..) {
-            if self.unsettled.get(&change.number).is_some_and(|head| head.batch <= number) {
-                self.unsettled.remove(&change.number);
-            }
+            self.unsettled.settle(&change.id, change.hash, number);
         }
         for change in batch.kept_changes.drain(..) {
             if self.unsettled_kept.get(&change.name).is_some_and(|head| head.batch <= number) {

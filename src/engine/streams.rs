@@ -5,9 +5,9 @@
 use crate::engine::log::EventLog;
 use crate::engine::pending::{self, Appended, Names};
 use crate::engine::request::Request;
-use crate::engine::view::View;
 use crate::error::AppendError;
-use crate::index::streams::Stream;
+use crate::index::streams::hash_of;
+use crate::index::{Index, Looked};
 use crate::types::{Durability, ExpectedVersion};
 
 /// What is known of a stream, as far as it is visible.
@@ -96,49 +96,68 @@ impl EventLog {
 
     /// The version that a stream had at a position; 0 if it had none.
     pub(crate) fn version_at(&self, stream: &str, position: u64) -> u64 {
-        let view = self.shared().view.read();
-        let stream = view.index.streams.registered(stream);
-        stream.map_or(0, |stream| stream.version_at(position))
+        let hash = hash_of(stream);
+        self.shared().ask(|view| view.index.version_before(stream, hash, position.saturating_add(1)))
     }
 
     /// What is known of a stream; `None` if it is not registered. O(1).
     pub fn stream_info(&self, stream: &str) -> Option<StreamInfo> {
-        let view = self.shared().view.read();
-        Some(view.info(view.index.streams.registered(stream)?))
+        self.shared().ask(|view| info(&view.index, stream))
     }
 
     /// Ids of registered streams that start with `prefix` and are greater than `after`, in byte order, at most `limit`. A
     /// page costs the page, wherever it lies. `after` need not exist.
     pub fn list_streams(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<String> {
-        let view = self.shared().view.read();
-        view.index.streams.page(prefix, after).take(limit).map(|stream| stream.id.to_string()).collect()
+        self.shared().ask(|view| {
+            let mut found = Vec::new();
+            let each = |id| {
+                found.push(id);
+                Ok(found.len() < limit)
+            };
+            if limit > 0 {
+                view.index.page(prefix, after, each)?;
+            }
+            Ok(found)
+        })
     }
 
     /// The same with all that is known of each.
     pub fn list_stream_infos(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<StreamInfo> {
-        let view = self.shared().view.read();
-        view.index.streams.page(prefix, after).take(limit).map(|stream| view.info(stream)).collect()
+        self.shared().ask(|view| {
+            let mut found = Vec::new();
+            let each = |id: String| {
+                found.extend(info(&view.index, &id)?);
+                Ok(found.len() < limit)
+            };
+            if limit > 0 {
+                view.index.page(prefix, after, each)?;
+            }
+            Ok(found)
+        })
     }
 
-    /// How many registered streams have ids that start with `prefix`. Costs a look at each.
+    /// How many registered streams have ids that start with `prefix`. Costs a look at those that were registered lately, and
+    /// next to nothing for all others.
     pub fn count_streams(&self, prefix: &str) -> u64 {
-        self.shared().view.read().index.streams.page(prefix, None).count() as u64
+        self.shared().ask(|view| view.index.count(prefix))
     }
 }
 
-impl View {
-    pub(crate) fn info(&self, stream: &Stream) -> StreamInfo {
-        StreamInfo {
-            id: stream.id.to_string(),
-            version: stream.version,
-            first_version: stream.first_kept,
-            last_position: stream.last_position(),
-            tombstoned: stream.tombstoned,
-            tenant: self.index.streams.tenants.name(stream.tenant).map(str::to_owned),
-            attributes: stream.attributes.to_vec(),
-            created_nanos: stream.created,
-            last_append_nanos: stream.last_append,
-            creation_ordinal: stream.creation_ordinal,
-        }
-    }
+/// All that the index knows of a stream.
+pub(crate) fn info(index: &Index, id: &str) -> Looked<Option<StreamInfo>> {
+    let hash = hash_of(id);
+    let Some(state) = index.state(id, hash)? else { return Ok(None) };
+    let details = index.details(id, hash)?;
+    Ok(Some(StreamInfo {
+        id: id.to_owned(),
+        version: state.version,
+        first_version: state.first_kept,
+        last_position: state.last_readable(),
+        tombstoned: state.tombstoned,
+        tenant: state.tenant.as_deref().map(str::to_owned),
+        attributes: details.origin.attributes.into(),
+        created_nanos: details.origin.created,
+        last_append_nanos: details.last_append,
+        creation_ordinal: state.creation_ordinal,
+    }))
 }

@@ -10,6 +10,7 @@ use crate::engine::slot::ThreadWaker;
 use crate::engine::watchers::{Key, Over, Watcher};
 use crate::error::ReadError;
 use crate::event::RecordedEvent;
+use crate::index::streams::hash_of;
 use crate::query::{Query, Scope};
 use futures_core::Stream;
 use std::fmt;
@@ -144,9 +145,8 @@ impl Subscription {
     pub(crate) fn position(&self) -> u64 {
         match &self.query.scope {
             Scope::Stream(id) => {
-                let view = self.shared.view.read();
-                let stream = view.index.streams.registered(id);
-                stream.map_or(0, |stream| stream.position_of(self.place))
+                let hash = hash_of(id);
+                self.shared.ask(|view| view.index.position_of(id, hash, self.place))
             }
             _ => self.place,
         }
@@ -273,16 +273,18 @@ impl Subscription {
 
     /// The last place that is visible, and whether the stream has been ended, which a cursor will say.
     fn visible(&self) -> (u64, bool) {
-        let view = self.shared.view.read();
         match &self.query.scope {
             Scope::Stream(id) => {
-                let streams = &view.index.streams;
-                let tenant = self.query.tenant.as_ref().map(|tenant| streams.tenants.find(tenant));
-                let Some(stream) = streams.registered(id) else { return (0, false) };
-                let foreign = tenant.is_some_and(|tenant| tenant != Some(stream.tenant));
-                (stream.version, stream.tombstoned && !foreign)
+                let (state, _) = self.shared.stream(id, hash_of(id));
+                let Some(state) = state else { return (0, false) };
+                let foreign = self
+                    .query
+                    .tenant
+                    .as_ref()
+                    .is_some_and(|tenant| state.tenant.as_ref().is_none_or(|bound| **bound != **tenant));
+                (state.version, state.tombstoned && !foreign)
             }
-            _ => (view.visible.position, false),
+            _ => (self.shared.view.read().visible.position, false),
         }
     }
 }

@@ -6,9 +6,10 @@ use crate::engine::builder::BatchBuilder;
 use crate::engine::cursor::Cursor;
 use crate::engine::log::EventLog;
 use crate::engine::pending::{Appended, Pending};
-use crate::engine::streams::StreamInfo;
+use crate::engine::streams::{StreamInfo, info};
 use crate::error::{AppendError, ReadError};
 use crate::event::{Event, NewEvent};
+use crate::index::streams::hash_of;
 use crate::query::Query;
 use crate::types::ExpectedVersion;
 
@@ -44,8 +45,7 @@ impl EventLog {
 
     /// Names of tenants that have streams and are greater than `after`, in byte order, at most `limit`.
     pub fn list_tenants(&self, after: Option<&str>, limit: usize) -> Vec<String> {
-        let view = self.shared().view.read();
-        view.index.streams.tenants.page(after).take(limit).map(str::to_owned).collect()
+        self.shared().ask(|view| view.index.tenant_names(after, limit))
     }
 }
 
@@ -156,31 +156,34 @@ impl Tenant {
 
     /// As [`EventLog::stream_version`]; 0 for streams that are not this tenant's.
     pub fn stream_version(&self, stream: &str) -> u64 {
-        self.stream_info(stream).map_or(0, |info| info.version)
+        let (state, _) = self.log.shared().stream(stream, hash_of(stream));
+        let own = state.filter(|state| state.tenant.as_deref() == Some(&self.name));
+        own.map_or(0, |state| state.version)
     }
 
     /// As [`EventLog::stream_info`]; `None` for streams that are not this tenant's.
     pub fn stream_info(&self, stream: &str) -> Option<StreamInfo> {
-        let view = self.log.shared().view.read();
-        let streams = &view.index.streams;
-        let stream = streams.registered(stream)?;
-        (streams.tenants.find(&self.name) == Some(stream.tenant)).then(|| view.info(stream))
+        self.log.stream_info(stream).filter(|info| info.tenant.as_ref() == Some(&self.name))
     }
 
     /// The tenant's streams, the last one created first, without the first `offset` of them, at most `limit`. A page costs
     /// the page, however many streams there are.
     pub fn list_streams(&self, offset: u64, limit: usize) -> Vec<StreamInfo> {
-        let view = self.log.shared().view.read();
-        let streams = &view.index.streams;
-        let Some(tenant) = streams.tenants.find(&self.name) else { return Vec::new() };
-        let page = streams.tenants.newest_first(tenant, offset).take(limit);
-        page.map(|number| view.info(streams.get(number))).collect()
+        self.log.shared().ask(|view| {
+            let mut found = Vec::new();
+            let each = |id: String| {
+                found.extend(info(&view.index, &id)?);
+                Ok(found.len() < limit)
+            };
+            if limit > 0 {
+                view.index.newest_first(&self.name, offset, each)?;
+            }
+            Ok(found)
+        })
     }
 
     /// How many streams the tenant has. O(1).
     pub fn stream_count(&self) -> u64 {
-        let view = self.log.shared().view.read();
-        let tenants = &view.index.streams.tenants;
-        tenants.find(&self.name).map_or(0, |tenant| tenants.stream_count(tenant))
+        self.log.shared().ask(|view| view.index.tenant_count(&self.name))
     }
 }

@@ -4,6 +4,7 @@
 //! write lock, after the batch is durable. `appended >= durable >= visible`; the first two are the sequencer's and the
 //! committer's.
 
+use crate::error::ReadError;
 use crate::index::Index;
 use crate::segment::reader::Segment;
 use crate::types::Location;
@@ -26,6 +27,8 @@ pub(crate) struct View {
     pub(crate) index: Index,
     pub(crate) segments: Segments,
     pub(crate) visible: Watermark,
+    /// Why the index cannot say all that the log says. Nobody reads by it then.
+    pub(crate) broken: Option<ReadError>,
 }
 
 impl View {

@@ -1,4 +1,4 @@
-//! The parts of an index file: cells of entries, buckets of slots, and how each proves itself (FORMAT.md section 12).
+//! The parts of an index file: cells of entries, buckets of slots, and how each proves itself (FORMAT.md section 13).
 //!
 //! Owns their layout and their checksums. An index file is mapped and never read whole, so each piece that is looked at carries
 //! a checksum of its own, mixed with the file's salt and the piece's place.

@@ -1,4 +1,4 @@
-//! The head of an index file: which range of the log it covers, and where its parts stand (FORMAT.md section 12).
+//! The head of an index file: which range of the log it covers, and where its parts stand (FORMAT.md section 13).
 //!
 //! Owns that page. The parts are `cell.rs` and `row.rs`.
 
@@ -81,6 +81,8 @@ pub(crate) struct LayerHeader {
     /// How many frames and events the last segment has up to the end of the range.
     pub(crate) frames: u64,
     pub(crate) events: u64,
+    /// Offset of the last of those frames; 0 if there is none, or if the segment is sealed.
+    pub(crate) last_frame: u64,
     pub(crate) parts: [PartPlace; PARTS],
 }
 
@@ -122,11 +124,12 @@ impl LayerHeader {
             self.last_creation,
             self.frames,
             self.events,
+            self.last_frame,
         ];
         for (i, number) in numbers.into_iter().enumerate() {
             put_u64(&mut page, 32 + i * 8, number);
         }
-        put_u32(&mut page, 160, self.chain.checksum);
+        put_u32(&mut page, 168, self.chain.checksum);
         for (i, part) in self.parts.iter().enumerate() {
             let at = PARTS_AT + i * PART_BYTES;
             put_u64(&mut page, at, part.offset);
@@ -144,7 +147,7 @@ impl LayerHeader {
         super::cell::check("head of an index file", &page[..CHECKSUM_AT], 0, 0, sum)?;
         expect("magic of an index file", 1, u64::from(page[0..8] == LAYER_MAGIC))?;
         expect("version of an index file", u64::from(LAYER_VERSION), u64::from(u16_at(page, 8)))?;
-        let zeros = [&page[10..16], &page[164..PARTS_AT], &page[PARTS_END..CHECKSUM_AT]];
+        let zeros = [&page[10..16], &page[172..PARTS_AT], &page[PARTS_END..CHECKSUM_AT]];
         expect("zeros of an index file's head", 1, u64::from(zeros.into_iter().all(is_zero)))?;
         let number = |i: usize| u64_at(page, 32 + i * 8);
         let mut parts = [PartPlace::default(); PARTS];
@@ -155,7 +158,7 @@ impl LayerHeader {
                 len: u64_at(page, at + 8),
                 count: u64_at(page, at + 16),
             };
-            let end = part.offset.checked_add(part.len).unwrap_or(u64::MAX);
+            let end = part.offset.saturating_add(part.len);
             at_most("end of a part of an index file", 1 << 62, end)?;
         }
         let header = LayerHeader {
@@ -166,7 +169,7 @@ impl LayerHeader {
             to: Location { segment: number(4), offset: number(5) },
             to_salt: number(6),
             chain: Chain {
-                checksum: u32_at(page, 160),
+                checksum: u32_at(page, 168),
                 next_position: number(7),
                 time: number(8),
                 batch_number: number(9),
@@ -177,6 +180,7 @@ impl LayerHeader {
             last_creation: number(13),
             frames: number(14),
             events: number(15),
+            last_frame: number(16),
             parts,
         };
         let whole = |part: Part, piece: usize| header.part(part).len.is_multiple_of(piece as u64);
@@ -224,6 +228,7 @@ mod tests {
             last_creation: 14,
             frames: 15,
             events: 16,
+            last_frame: 17,
             parts,
         };
         let page: [u8; PAGE_BYTES] = header.encode().try_into().unwrap();

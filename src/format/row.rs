@@ -1,4 +1,4 @@
-//! Rows of an index file: a stream, a kept value or a tenant, with its name (FORMAT.md section 12).
+//! Rows of an index file: a stream, a kept value or a tenant, with its name (FORMAT.md section 13).
 //!
 //! Owns their layout. Rows are of different lengths; each begins with its checksum and its length, which is bounded before it is
 //! used.

@@ -1,112 +1,135 @@
-//! Kept values: which names have one, its revision, and where it stands.
+//! Kept values by name: where they stand, pages and counts.
 //!
-//! Owns names and places, never a value: opening a log with a million overwritten values reads none of them.
+//! Owns the way down through the parts. The first part that speaks of a name is right, also when it says that the value is
+//! gone. Holds names and places, never a value: opening a log with a million overwritten values reads none of them.
 
-use crate::error::Fault;
-use crate::format::bytes::expect;
-use crate::types::Location;
-use std::collections::BTreeMap;
+use crate::format::row::KeptRow;
+use crate::index::listing::{is_before, page_from};
+use crate::index::overlay::{KeptEntry, KeptPlace};
+use crate::index::streams::hash_of;
+use crate::index::{Index, Looked};
+use crate::layer::Layer;
+use std::iter::Peekable;
 use std::ops::Bound;
 
-/// Where the newest value of a name stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KeptPlace {
-    pub(crate) revision: u64,
-    /// Offset of the section in its segment.
-    pub(crate) offset: u64,
-    pub(crate) segment: u32,
-    pub(crate) len: u32,
-    pub(crate) id_checksum: u32,
+fn place_of(row: &KeptRow<'_>) -> Option<KeptPlace> {
+    row.has_value.then_some(KeptPlace {
+        revision: row.revision,
+        offset: row.offset,
+        segment: row.segment,
+        len: row.len,
+        id_checksum: row.id_checksum,
+    })
 }
 
-impl KeptPlace {
-    pub(crate) fn location(&self) -> Location {
-        Location { segment: u64::from(self.segment), offset: self.offset }
-    }
+/// The names of one part, in order, from some place on, each with what the part says.
+enum Names<'a> {
+    Memory(Peekable<Box<dyn Iterator<Item = (&'a str, &'a KeptEntry)> + 'a>>),
+    File { layer: &'a Layer, next: u64, head: Option<(String, Option<KeptPlace>)> },
 }
 
-/// What one section does to one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeptChange {
-    pub(crate) name: Box<str>,
-    pub(crate) revision: u64,
-    /// `None`: deleted.
-    pub(crate) place: Option<KeptPlace>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct KeptValues {
-    places: BTreeMap<Box<str>, KeptPlace>,
-    /// The last revision that was given.
-    pub(crate) last_revision: u64,
-}
-
-impl KeptValues {
-    pub(crate) fn get(&self, name: &str) -> Option<&KeptPlace> {
-        self.places.get(name)
-    }
-
-    /// Names that start with `prefix` and are greater than `after`, in byte order.
-    pub(crate) fn page<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a str>,
-    ) -> impl Iterator<Item = (&'a str, &'a KeptPlace)> {
-        let from = match after {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
-        };
-        self.places
-            .range::<str, _>((from, Bound::Unbounded))
-            .take_while(move |(name, _)| name.starts_with(prefix))
-            .map(|(name, place)| (&**name, place))
-    }
-
-    /// Whether a revision read from disk is the next one. `starts_late`: the log may begin behind some of them.
-    pub(crate) fn check(&self, revision: u64, starts_late: bool) -> Result<(), Fault> {
-        let due = self.last_revision + 1;
-        let due = if starts_late { due.max(revision) } else { due };
-        expect("revision of a kept value", due, revision)
-    }
-
-    pub(crate) fn apply(&mut self, name: &str, revision: u64, place: Option<KeptPlace>) {
-        self.last_revision = self.last_revision.max(revision);
-        match (place, self.places.get_mut(name)) {
-            // Most changes overwrite: the name is there already.
-            (Some(place), Some(known)) => *known = place,
-            (Some(place), None) => {
-                self.places.insert(name.into(), place);
+impl Names<'_> {
+    fn peek(&mut self) -> Looked<Option<&str>> {
+        match self {
+            Names::Memory(names) => Ok(names.peek().map(|(name, _)| *name)),
+            Names::File { layer, next, head } => {
+                if head.is_none() && *next < layer.kept_count() {
+                    *head = Some(layer.kept_at(*next, |row| (row.name.to_owned(), place_of(row)))?);
+                }
+                Ok(head.as_ref().map(|(name, _)| &**name))
             }
-            (None, _) => {
-                self.places.remove(name);
+        }
+    }
+
+    fn take(&mut self) -> Option<(String, Option<KeptPlace>)> {
+        match self {
+            Names::Memory(names) => names.next().map(|(name, entry)| (name.to_owned(), entry.place)),
+            Names::File { next, head, .. } => {
+                *next += 1;
+                head.take()
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_change_of_a_name_counts() {
-        let mut kept = KeptValues::default();
-        for (name, is_kept) in [("b", true), ("a", true), ("b", true), ("ab", true), ("a", false)] {
-            let revision = kept.last_revision + 1;
-            kept.check(revision, false).unwrap();
-            let place = KeptPlace { revision, offset: 4096, segment: 1, len: 24, id_checksum: 0 };
-            kept.apply(name, revision, is_kept.then_some(place));
+impl Index {
+    /// Where the value of a name stands, if there is one.
+    pub(crate) fn kept(&self, name: &str) -> Looked<Option<KeptPlace>> {
+        if let Some(entry) = self.in_memory().find_map(|part| part.kept.get(name)) {
+            return Ok(entry.place);
         }
-        assert_eq!((kept.get("b").unwrap().revision, kept.get("a")), (3, None));
-        let names = |prefix, after| kept.page(prefix, after).map(|(name, _)| name).collect::<Vec<_>>();
-        assert_eq!(
-            (names("", None), names("a", None), names("", Some("ab"))),
-            (vec!["ab", "b"], vec!["ab"], vec!["b"])
-        );
-        assert!(
-            kept.check(5, false).is_err() && kept.check(7, false).is_err(),
-            "revisions neither repeat nor skip"
-        );
-        assert!(kept.check(7, true).is_ok() && kept.check(5, true).is_err());
+        if self.layers.is_empty() {
+            return Ok(None);
+        }
+        let hash = hash_of(name);
+        for layer in self.in_files() {
+            if let Some(place) = layer.kept(name, hash, place_of)? {
+                return Ok(place);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Shows names with values that start with `prefix` and are greater than `after`, in byte order, until `each` says that
+    /// it has enough.
+    pub(crate) fn kept_page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        mut each: impl FnMut(String, KeptPlace) -> bool,
+    ) -> Looked<()> {
+        let from = page_from(prefix, after);
+        // The newest part first: of those that speak of a name, it comes first.
+        let mut parts: Vec<Names<'_>> = Vec::new();
+        for part in self.in_memory().filter(|part| !part.kept.is_empty()) {
+            let names: Box<dyn Iterator<Item = (&str, &KeptEntry)>> = Box::new(part.kept_from(from));
+            parts.push(Names::Memory(names.peekable()));
+        }
+        for layer in self.in_files() {
+            let next = layer.kept_from(|name| is_before(name, from))?;
+            parts.push(Names::File { layer, next, head: None });
+        }
+        loop {
+            let mut first: Option<(usize, &str)> = None;
+            for (i, part) in parts.iter_mut().enumerate() {
+                if let Some(name) = part.peek()?
+                    && first.is_none_or(|(_, other)| name < other)
+                {
+                    first = Some((i, name));
+                }
+            }
+            let Some((i, name)) = first else { return Ok(()) };
+            if !name.starts_with(prefix) {
+                return Ok(());
+            }
+            let Some((name, place)) = parts[i].take() else { return Ok(()) };
+            for part in &mut parts[i + 1..] {
+                if part.peek()? == Some(&*name) {
+                    part.take();
+                }
+            }
+            if let Some(place) = place
+                && !each(name, place)
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How many names with values start with `prefix`. Costs a look at those that are in memory only.
+    pub(crate) fn kept_count(&self, prefix: &str) -> Looked<u64> {
+        let mut count = 0i64;
+        for part in self.in_memory() {
+            let names = part.kept_from(Bound::Included(prefix));
+            let own = names.take_while(|(name, _)| name.starts_with(prefix));
+            count +=
+                own.map(|(_, kept)| i64::from(kept.place.is_some()) - i64::from(kept.had_value)).sum::<i64>();
+        }
+        for layer in self.in_files() {
+            let first = layer.kept_from(|name| name < prefix)?;
+            let behind = layer.kept_from(|name| name < prefix || name.starts_with(prefix))?;
+            count += layer.kept_balance(behind)? - layer.kept_balance(first)?;
+        }
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 }

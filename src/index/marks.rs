@@ -1,19 +1,11 @@
 //! Position to place, sparsely: a mark every 64 KiB of log, from which a reader walks the rest.
 //!
-//! Owns the marks; they are in log order, so both their positions and their places ascend.
+//! Owns the marks of the newest part of the log; they are in log order, so both their positions and their places ascend.
 
-use crate::types::Location;
+use crate::format::cell::Mark;
 
 /// Distance between marks, in bytes: what a reader walks at most before it is there.
 const MARK_EVERY_BYTES: u64 = 64 * 1024;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark {
-    /// First position of the frame at the offset (or of the next frame with an event).
-    position: u64,
-    offset: u64,
-    segment: u32,
-}
 
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
@@ -22,38 +14,24 @@ pub(crate) struct Marks {
 
 impl Marks {
     /// Tells of a frame; called in log order.
-    pub(crate) fn note(&mut self, position: u64, segment: u64, offset: u64) {
-        let due = self.marks.last().is_none_or(|last| {
-            u64::from(last.segment) != segment || offset >= last.offset + MARK_EVERY_BYTES
-        });
+    pub(crate) fn note(&mut self, mark: Mark) {
+        let due = self
+            .marks
+            .last()
+            .is_none_or(|last| last.segment != mark.segment || mark.offset >= last.offset + MARK_EVERY_BYTES);
         if due {
-            self.marks.push(Mark { position, offset, segment: segment as u32 });
+            self.marks.push(mark);
         }
     }
 
-    /// The last marked frame that does not begin behind `position`: the event stands there or later. `None` if the log
-    /// begins behind it.
-    pub(crate) fn before(&self, position: u64) -> Option<Location> {
-        let behind = self.marks.partition_point(|mark| mark.position <= position);
-        self.location(behind.checked_sub(1)?)
+    pub(crate) fn all(&self) -> &[Mark] {
+        &self.marks
     }
 
-    /// The first marked frame that begins behind `position`, if there is one: the event stands before it.
-    pub(crate) fn behind(&self, position: u64) -> Option<Location> {
-        self.location(self.marks.partition_point(|mark| mark.position <= position))
-    }
-
-    /// The marked frame before this place, for walking backwards.
-    pub(crate) fn before_place(&self, place: Location) -> Option<Location> {
-        let behind = self
-            .marks
-            .partition_point(|mark| (u64::from(mark.segment), mark.offset) < (place.segment, place.offset));
-        self.location(behind.checked_sub(1)?)
-    }
-
-    fn location(&self, at: usize) -> Option<Location> {
-        let mark = self.marks.get(at)?;
-        Some(Location { segment: u64::from(mark.segment), offset: mark.offset })
+    /// The last mark of which `before` says yes, which ascends with the log; and the first of which it says no.
+    pub(crate) fn around(&self, before: impl Fn(&Mark) -> bool) -> (Option<Mark>, Option<Mark>) {
+        let at = self.marks.partition_point(before);
+        (at.checked_sub(1).and_then(|at| self.marks.get(at)).copied(), self.marks.get(at).copied())
     }
 }
 
@@ -64,22 +42,15 @@ mod tests {
     #[test]
     fn marks_are_sparse_and_found_from_both_sides() {
         let mut marks = Marks::default();
-        let at = |segment, offset| Some(Location { segment, offset });
-        assert_eq!(marks.before(1), None);
-        marks.note(1, 1, 4096);
-        marks.note(2, 1, 5000);
-        marks.note(10, 1, 4096 + MARK_EVERY_BYTES);
-        marks.note(20, 2, 4096);
-        assert_eq!(marks.before(0), None);
-        assert_eq!(marks.before(1), at(1, 4096));
-        assert_eq!(marks.before(9), at(1, 4096), "position 2 had no mark of its own");
-        assert_eq!(marks.before(10), at(1, 4096 + MARK_EVERY_BYTES));
-        assert_eq!(marks.before(u64::MAX), at(2, 4096));
-        assert_eq!(
-            (marks.behind(1), marks.behind(10), marks.behind(20)),
-            (at(1, 4096 + MARK_EVERY_BYTES), at(2, 4096), None)
-        );
-        assert_eq!(marks.before_place(Location { segment: 2, offset: 4096 }), at(1, 4096 + MARK_EVERY_BYTES));
-        assert_eq!(marks.before_place(Location { segment: 1, offset: 4096 }), None);
+        let mark = |position, segment, offset| Mark { position, offset, segment };
+        let far = 4096 + MARK_EVERY_BYTES;
+        for (position, segment, offset) in [(1, 1, 4096), (2, 1, 5000), (10, 1, far), (20, 2, 4096)] {
+            marks.note(mark(position, segment, offset));
+        }
+        let around = |position| marks.around(|mark| mark.position <= position);
+        assert_eq!(around(0), (None, Some(mark(1, 1, 4096))));
+        assert_eq!(around(9), (Some(mark(1, 1, 4096)), Some(mark(10, 1, far))), "2 has no mark of its own");
+        assert_eq!(around(10), (Some(mark(10, 1, far)), Some(mark(20, 2, 4096))));
+        assert_eq!(around(u64::MAX), (Some(mark(20, 2, 4096)), None));
     }
 }

@@ -1,107 +1,145 @@
-//! What the log says, arranged for questions: derived from the frames, transient, rebuilt by reading them again.
+//! What the log says, arranged for questions: derived from the frames, rebuilt by reading them again.
 //!
-//! Owns the streams, their runs, the kept values' places and the marks of positions. Must never touch a file, take a lock, or be
-//! asked about frames that are not durable: whoever applies a change has made it so before.
+//! Owns the stack of parts: the overlay on top, which grows; frozen ones, which wait to be written; and the layers, in files.
+//! Each part speaks of a range of the log, and the ranges follow each other. Must never take a lock, or be asked about frames
+//! that are not durable: whoever applies a change has made it so before.
 
+pub(crate) mod build;
 pub(crate) mod ids;
 pub(crate) mod kept;
+pub(crate) mod listing;
 pub(crate) mod marks;
+pub(crate) mod overlay;
+pub(crate) mod replay;
+pub(crate) mod runs;
+pub(crate) mod state;
 pub(crate) mod streams;
 pub(crate) mod tenants;
 
-use crate::error::Fault;
-use crate::format::frame::{FRAME_HEADER_BYTES, Frame, FrameKind};
-use crate::format::section::{Control, ENTRY_BYTES, IdBlock, SectionKind, Sections};
-use kept::{KeptPlace, KeptValues};
-use marks::Marks;
-use streams::{Change, Run, StreamChange, Streams};
-use tenants::NO_TENANT;
+use crate::format::FIRST_FRAME;
+use crate::format::cell::FrameSums;
+use crate::layer::{Damage, Layer, Range};
+use crate::types::Location;
+use overlay::{KeptChange, Overlay};
+use state::StreamChange;
+use std::sync::Arc;
+
+/// What is asked may stand in a layer that turns out to be damaged.
+pub(crate) type Looked<T> = Result<T, Damage>;
+
+/// A part that does not grow any more.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    pub(crate) overlay: Overlay,
+    pub(crate) range: Range,
+    /// Of the frames of the last segment, if that is not sealed.
+    pub(crate) frames: Vec<FrameSums>,
+}
 
 /// Everything that is derived from the visible part of the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Index {
-    pub(crate) streams: Streams,
-    pub(crate) marks: Marks,
-    pub(crate) kept: KeptValues,
+    pub(crate) overlay: Overlay,
+    /// Where the overlay begins, and its first position.
+    pub(crate) from: Location,
+    pub(crate) first_position: u64,
+    /// How many bytes of sealed segments it speaks of.
+    pub(crate) sealed_bytes: u64,
+    /// The oldest one first.
+    pub(crate) frozen: Vec<Arc<Frozen>>,
+    /// The oldest one first. Shared, so that they can be asked while nobody is kept from changing the index.
+    pub(crate) layers: Arc<Vec<Arc<Layer>>>,
+    /// How many streams are registered, and the last creation ordinal and revision that were given.
+    pub(crate) registered: u64,
+    pub(crate) last_creation: u64,
+    pub(crate) last_revision: u64,
     /// What a `log-starts-at` record says: the first segment's ordinal and the first position.
     pub(crate) starts_at: Option<(u64, u64)>,
+    /// The log begins behind its first segment: a stream may first be met in its middle, its state carried later on.
+    pub(crate) starts_late: bool,
 }
 
 impl Index {
-    /// Applies one frame that a walk over a segment came to.
-    ///
-    /// # Errors
-    /// What does not fit what came before, or is not a section: the frame is corrupt. Some of it may be applied.
-    pub(crate) fn apply_frame(&mut self, segment: u64, frame: &Frame<'_>) -> Result<(), Fault> {
-        self.marks.note(frame.header.first_position, segment, frame.offset);
-        let body_at = FRAME_HEADER_BYTES + frame.header.sections as usize * ENTRY_BYTES;
-        let mut position = frame.header.first_position;
-        if frame.header.kind != FrameKind::Append {
-            return Ok(());
+    /// The index of a log up to the end of these layers: an empty one without any.
+    pub(crate) fn new(layers: Vec<Arc<Layer>>) -> Index {
+        let last = layers.last().map(|layer| layer.header());
+        Index {
+            overlay: Overlay::default(),
+            from: last.map_or(Location { segment: 1, offset: FIRST_FRAME }, |last| last.to),
+            first_position: last.map_or(1, |last| last.chain.next_position),
+            sealed_bytes: 0,
+            frozen: Vec::new(),
+            registered: layers.iter().map(|layer| layer.registered()).sum(),
+            last_creation: last.map_or(0, |last| last.last_creation),
+            last_revision: last.map_or(0, |last| last.last_revision),
+            layers: Arc::new(layers),
+            starts_at: None,
+            starts_late: false,
         }
-        for (i, section) in Sections::new(frame.table, frame.body, frame.header.events).enumerate() {
-            let (entry, at, bytes) = section?;
-            let (block, used) = IdBlock::decode(bytes, &entry)?;
-            let change = if entry.kind == SectionKind::Events {
-                Change::Events(Run {
-                    first_version: entry.number,
-                    first_position: position,
-                    time: frame.header.time,
-                    frame_offset: frame.offset,
-                    segment: segment as u32,
-                    section: i as u32,
-                    section_at: (body_at + at) as u32,
-                    section_len: entry.len,
-                    count: entry.events,
-                })
-            } else if matches!(entry.kind, SectionKind::Keep | SectionKind::Unkeep | SectionKind::CarryKept) {
-                // The value is not looked at: it may be long superseded. Whoever gets it checks it.
-                if entry.kind == SectionKind::CarryKept {
-                    // Carried while it was overwritten: the newer value stands behind this record or before it.
-                    if self.kept.get(block.id).is_some_and(|place| place.revision > entry.number) {
-                        continue;
-                    }
-                } else {
-                    self.kept.check(entry.number, self.streams.starts_late)?;
-                }
-                let place = KeptPlace {
-                    revision: entry.number,
-                    offset: frame.offset + (body_at + at) as u64,
-                    segment: segment as u32,
-                    len: entry.len,
-                    id_checksum: entry.id_checksum,
-                };
-                let place = (entry.kind != SectionKind::Unkeep).then_some(place);
-                self.kept.apply(block.id, entry.number, place);
-                continue;
-            } else {
-                match Control::decode(entry.kind, &bytes[used..])? {
-                    Control::Create { attributes } => Change::Create { attributes: attributes.into() },
-                    Control::Tombstone => Change::Tombstone,
-                    Control::TruncateBefore => Change::TruncateBefore { first_kept: entry.number },
-                    Control::CarryStream(carried) => Change::Carry {
-                        version: entry.number,
-                        first_kept: carried.first_kept,
-                        created: carried.created,
-                        last_append: carried.last_append,
-                        creation_ordinal: carried.creation_ordinal,
-                        tombstoned: carried.tombstoned,
-                        attributes: carried.attributes.into(),
-                    },
-                    Control::Keep { .. } | Control::Unkeep | Control::CarryKept { .. } => continue,
-                    Control::LogStartsAt { ordinal, position } => {
-                        self.starts_at = Some((ordinal, position));
-                        continue;
-                    }
-                }
-            };
-            let number = self.streams.intern(block.id);
-            let tenant =
-                if block.tenant.is_empty() { NO_TENANT } else { self.streams.tenants.intern(block.tenant) };
-            self.streams.check(number, &change)?;
-            self.streams.apply(StreamChange { number, tenant, time: frame.header.time, change });
-            position += u64::from(entry.events);
+    }
+
+    /// The parts in memory, the newest one first.
+    pub(crate) fn in_memory(&self) -> impl Iterator<Item = &Overlay> {
+        std::iter::once(&self.overlay).chain(self.frozen.iter().rev().map(|frozen| &frozen.overlay))
+    }
+
+    /// The layers, the newest one first.
+    pub(crate) fn in_files(&self) -> impl Iterator<Item = &Arc<Layer>> {
+        self.layers.iter().rev()
+    }
+
+    pub(crate) fn apply(&mut self, change: &StreamChange) {
+        self.registered += u64::from(change.effect.registers);
+        self.last_creation = self.last_creation.max(change.state.creation_ordinal);
+        self.overlay.apply(change);
+    }
+
+    pub(crate) fn apply_kept(&mut self, change: &KeptChange) {
+        self.last_revision = self.last_revision.max(change.revision);
+        self.overlay.apply_kept(change);
+    }
+
+    /// A segment was sealed, with its frames ending at `end`: ends the overlay there, if it speaks of so many bytes.
+    pub(crate) fn seal(&mut self, end: u64, freeze_after: u64, range: impl FnOnce() -> Range) {
+        // A stream that is met in its middle cannot be completed from older layers.
+        if self.starts_late {
+            return;
         }
-        Ok(())
+        let range = range();
+        let begun = if self.from.segment == range.to.segment { self.from.offset } else { FIRST_FRAME };
+        self.sealed_bytes += end.saturating_sub(begun);
+        if self.sealed_bytes >= freeze_after {
+            self.freeze(range, Vec::new());
+        }
+    }
+
+    /// Ends the overlay at this place, to be written to a file; another one begins there. The range's beginning and its
+    /// counts are filled in.
+    pub(crate) fn freeze(&mut self, range: Range, frames: Vec<FrameSums>) {
+        let range = Range {
+            from: self.from,
+            first_position: self.first_position,
+            last_revision: self.last_revision,
+            last_creation: self.last_creation,
+            ..range
+        };
+        let overlay = std::mem::take(&mut self.overlay);
+        (self.from, self.first_position, self.sealed_bytes) = (range.to, range.chain.next_position, 0);
+        self.frozen.push(Arc::new(Frozen { overlay, range, frames }));
+    }
+
+    /// Puts a layer in the place of the oldest frozen part, which it was made of.
+    pub(crate) fn settle(&mut self, layer: Arc<Layer>) {
+        self.frozen.remove(0);
+        let mut layers = self.layers.to_vec();
+        layers.push(layer);
+        self.layers = Arc::new(layers);
+    }
+
+    /// Puts one layer in the place of two that follow each other, of which `at` is the older.
+    pub(crate) fn replace(&mut self, at: usize, layer: Arc<Layer>) {
+        let mut layers = self.layers.to_vec();
+        layers.splice(at..at + 2, [layer]);
+        self.layers = Arc::new(layers);
     }
 }

@@ -1,116 +1,156 @@
-//! Tenants: their names, and the streams of each in the order of creation.
+//! Tenants: which there are, and the streams of each in the order of creation.
 //!
-//! Owns the numbers that tenants have while the log is open; 0 means none. A tenant shows once a stream is bound to it.
+//! Owns the merge of the parts. Each part lists the streams that were bound in it, so none is listed twice. A tenant shows once a
+//! stream is bound to it.
 
-use std::collections::BTreeMap;
+use crate::index::{Index, Looked};
+use crate::layer::Layer;
+use std::collections::BTreeSet;
 use std::ops::Bound;
-use std::sync::Arc;
 
-/// The number of no tenant.
-pub(crate) const NO_TENANT: u32 = 0;
+/// More streams than this are not passed over one by one.
+const PASS_OVER_MAX: u64 = 64;
 
-#[derive(Debug, Default)]
-pub(crate) struct Tenants {
-    by_name: BTreeMap<Arc<str>, u32>,
-    /// By number - 1.
-    tenants: Vec<Tenant>,
+/// The streams of a tenant in one part, by their place in the order of creation.
+enum Own<'a> {
+    Memory { part: &'a crate::index::overlay::Overlay, streams: &'a [(u64, u32)] },
+    File { layer: &'a Layer, first: u64, count: u64 },
 }
 
-#[derive(Debug)]
-struct Tenant {
-    name: Arc<str>,
-    /// Creation ordinal and stream number, ascending. A page of it costs the page, wherever it lies.
-    streams: Vec<(u64, u32)>,
+impl Own<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Own::Memory { streams, .. } => streams.len() as u64,
+            Own::File { count, .. } => *count,
+        }
+    }
+
+    fn ordinal(&self, at: u64) -> Looked<u64> {
+        match self {
+            Own::Memory { streams, .. } => Ok(streams[at as usize].0),
+            Own::File { layer, first, .. } => Ok(layer.binding(first + at)?.creation_ordinal),
+        }
+    }
+
+    fn id(&self, at: u64) -> Looked<String> {
+        match self {
+            Own::Memory { part, streams } => Ok(part.entries[streams[at as usize].1 as usize].id.to_string()),
+            Own::File { layer, first, .. } => layer.bound(layer.binding(first + at)?),
+        }
+    }
+
+    /// How many of them were created before this one.
+    fn before(&self, ordinal: u64) -> Looked<u64> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.ordinal(middle)? < ordinal {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
 }
 
-impl Tenants {
-    pub(crate) fn find(&self, name: &str) -> Option<u32> {
-        self.by_name.get(name).copied()
-    }
-
-    pub(crate) fn intern(&mut self, name: &str) -> u32 {
-        if let Some(number) = self.find(name) {
-            return number;
+impl Index {
+    fn bound(&self, tenant: &str) -> Looked<Vec<Own<'_>>> {
+        let mut parts = Vec::new();
+        for part in self.in_memory() {
+            if let Some(streams) = part.bound.get(tenant) {
+                parts.push(Own::Memory { part, streams });
+            }
         }
-        let name: Arc<str> = name.into();
-        self.tenants.push(Tenant { name: name.clone(), streams: Vec::new() });
-        let number = self.tenants.len() as u32;
-        self.by_name.insert(name, number);
-        number
-    }
-
-    pub(crate) fn name(&self, number: u32) -> Option<&str> {
-        self.get(number).map(|tenant| &*tenant.name)
-    }
-
-    /// Binds a stream. Most streams are bound when they are created, which is an append to the list.
-    pub(crate) fn bind(&mut self, number: u32, creation_ordinal: u64, stream: u32) {
-        if let Some(tenant) = (number as usize).checked_sub(1).and_then(|at| self.tenants.get_mut(at)) {
-            let at = tenant.streams.partition_point(|(ordinal, _)| *ordinal < creation_ordinal);
-            tenant.streams.insert(at, (creation_ordinal, stream));
+        for layer in self.in_files() {
+            let (first, count) = layer.bindings(tenant)?;
+            if count > 0 {
+                parts.push(Own::File { layer, first, count });
+            }
         }
-    }
-
-    /// Takes a stream out, for its ordinal to change.
-    pub(crate) fn unbind(&mut self, number: u32, creation_ordinal: u64, stream: u32) {
-        if let Some(tenant) = (number as usize).checked_sub(1).and_then(|at| self.tenants.get_mut(at))
-            && let Ok(at) = tenant.streams.binary_search(&(creation_ordinal, stream))
-        {
-            tenant.streams.remove(at);
-        }
+        Ok(parts)
     }
 
     /// How many streams a tenant has.
-    pub(crate) fn stream_count(&self, number: u32) -> u64 {
-        self.get(number).map_or(0, |tenant| tenant.streams.len() as u64)
+    pub(crate) fn tenant_count(&self, tenant: &str) -> Looked<u64> {
+        Ok(self.bound(tenant)?.iter().map(Own::len).sum())
     }
 
-    /// A tenant's streams, the last one created first, without the first `offset` of them.
-    pub(crate) fn newest_first(&self, number: u32, offset: u64) -> impl Iterator<Item = u32> {
-        let streams = self.get(number).map_or(&[][..], |tenant| &tenant.streams);
-        let left = streams.len().saturating_sub(usize::try_from(offset).unwrap_or(usize::MAX));
-        streams[..left].iter().rev().map(|(_, stream)| *stream)
+    /// Shows a tenant's streams, the last one created first, without the first `offset` of them, until `each` says that it has
+    /// enough.
+    pub(crate) fn newest_first(
+        &self,
+        tenant: &str,
+        offset: u64,
+        mut each: impl FnMut(String) -> Looked<bool>,
+    ) -> Looked<()> {
+        let parts = self.bound(tenant)?;
+        // Of each part, how many are still to come: the newest of them is the last one.
+        let mut left: Vec<u64> = parts.iter().map(Own::len).collect();
+        let mut skip = offset;
+        if skip > PASS_OVER_MAX {
+            // The least ordinal that has no more than `offset` behind it, by halves.
+            let (mut low, mut high) = (0, self.last_creation + 1);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                let mut behind = 0;
+                for part in &parts {
+                    behind += part.len() - part.before(middle)?;
+                }
+                if behind > offset {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            for (left, part) in left.iter_mut().zip(&parts) {
+                let before = part.before(low)?;
+                skip -= *left - before;
+                *left = before;
+            }
+        }
+        loop {
+            let mut newest: Option<(u64, usize)> = None;
+            for (i, part) in parts.iter().enumerate() {
+                if let Some(at) = left[i].checked_sub(1) {
+                    newest = newest.max(Some((part.ordinal(at)?, i)));
+                }
+            }
+            let Some((_, i)) = newest else { return Ok(()) };
+            left[i] -= 1;
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            if !each(parts[i].id(left[i])?)? {
+                return Ok(());
+            }
+        }
     }
 
-    /// Names of tenants with streams that are greater than `after`, in byte order.
-    pub(crate) fn page(&self, after: Option<&str>) -> impl Iterator<Item = &str> {
+    /// Names of tenants with streams that are greater than `after`, in byte order, at most `limit`.
+    pub(crate) fn tenant_names(&self, after: Option<&str>, limit: usize) -> Looked<Vec<String>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.by_name
-            .range::<str, _>((from, Bound::Unbounded))
-            .filter(|(_, number)| self.stream_count(**number) > 0)
-            .map(|(name, _)| &**name)
-    }
-
-    fn get(&self, number: u32) -> Option<&Tenant> {
-        self.tenants.get((number as usize).checked_sub(1)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streams_are_listed_by_creation_however_late_they_are_bound() {
-        let mut tenants = Tenants::default();
-        let (shop, bank) = (tenants.intern("shop"), tenants.intern("bank"));
-        assert_eq!((tenants.intern("shop"), tenants.find("none")), (shop, None));
-        tenants.bind(shop, 1, 10);
-        tenants.bind(shop, 4, 13);
-        tenants.bind(shop, 2, 11);
-        let newest = |offset| tenants.newest_first(shop, offset).collect::<Vec<_>>();
-        assert_eq!((newest(0), newest(2), newest(9)), (vec![13, 11, 10], vec![10], vec![]));
-        assert_eq!((tenants.stream_count(shop), tenants.stream_count(bank)), (3, 0));
-        assert_eq!(
-            tenants.page(None).collect::<Vec<_>>(),
-            ["shop"],
-            "a tenant without streams does not show"
-        );
-        assert_eq!(tenants.page(Some("shop")).count(), 0);
-        tenants.unbind(shop, 4, 13);
-        tenants.bind(shop, 0, 13);
-        assert_eq!(tenants.newest_first(shop, 0).collect::<Vec<_>>(), [11, 10, 13]);
-        assert_eq!((tenants.name(shop), tenants.name(NO_TENANT)), (Some("shop"), None));
-        assert_eq!(tenants.stream_count(NO_TENANT), 0);
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        for part in self.in_memory() {
+            let own = part.bound.range::<str, _>((from, Bound::Unbounded));
+            names.extend(own.take(limit).map(|(name, _)| name.to_string()));
+        }
+        for layer in self.in_files() {
+            let mut at = match after {
+                Some(after) => layer.tenant_from(after, true)?,
+                None => 0,
+            };
+            let mut own = 0;
+            while own < limit && at < layer.tenants() {
+                let (name, bindings) = layer.tenant_at(at, |row| (row.name.to_owned(), row.bindings))?;
+                if bindings > 0 {
+                    names.insert(name);
+                    own += 1;
+                }
+                at += 1;
+            }
+        }
+        Ok(names.into_iter().take(limit).collect())
     }
 }

@@ -1,7 +1,7 @@
 //! The buckets over the rows of an index file, made when the rows are written.
 //!
-//! Owns the distribution. Rows come in the order of their names, and so in no order of their hashes: what does not fit into memory
-//! at once is done in several passes over the rows.
+//! Owns the distribution. Rows come in the order of their names, and so in no order of their hashes: what does not fit into
+//! memory at once is done in several passes over the rows.
 
 use crate::format::bytes::{u32_at, u64_at};
 use crate::format::cell::{BUCKET_BYTES, BUCKET_SLOTS, Slot, bucket_of, seal};

@@ -87,7 +87,7 @@ impl LayerFile {
     #[inline]
     fn place(&self, part: Part, offset: u64, len: usize) -> Result<u64, Damage> {
         let place = self.header.part(part);
-        let end = offset.checked_add(len as u64).unwrap_or(u64::MAX);
+        let end = offset.saturating_add(len as u64);
         at_most("end of a piece of an index file", place.len, end)
             .map_err(|fault| self.damage(place.offset, fault))?;
         Ok(place.offset + offset)

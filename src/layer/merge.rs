@@ -1,7 +1,7 @@
 //! Merging two layers whose ranges follow each other into one.
 //!
-//! Owns what becomes of a name that both speak of. Reads both in the order of names and writes as it goes: memory does not grow with
-//! them, but for a number for each tenant.
+//! Owns what becomes of a name that both speak of. Reads both in the order of names and writes as it goes: memory does not
+//! grow with them, but for a number for each tenant.
 
 use crate::error::Fault;
 use crate::format::cell::{Binding, FrameSums, Mark, Run};
@@ -59,6 +59,7 @@ pub(crate) fn merge(
         last_creation: to.last_creation,
         frames: to.frames,
         events: to.events,
+        last_frame: to.last_frame,
     };
     writer.finish(storage, &range)
 }

@@ -1,4 +1,4 @@
-//! Layers: the index of a range of the log, in one immutable file (FORMAT.md section 12).
+//! Layers: the index of a range of the log, in one immutable file (FORMAT.md section 13).
 //!
 //! Owns reading, making and merging such files. Derived from the log and worth nothing by itself: whatever is wrong with one is
 //! [`Damage`], and the answer is to make it again. Must never decide which layers there are.
@@ -45,6 +45,14 @@ impl Damage {
     #[cold]
     pub(crate) fn io(number: u64, offset: u64, fault: IoFault) -> Damage {
         Damage(Box::new(Damaged { number, offset, cause: Cause::Io(fault) }))
+    }
+
+    /// As a failure of the operating system, for those who ask about nothing else.
+    pub(crate) fn as_fault(&self, operation: &'static str, file: &str) -> IoFault {
+        match &self.0.cause {
+            Cause::Io(fault) => fault.clone(),
+            Cause::Fault(_) => IoFault::new(operation, file, &std::io::ErrorKind::InvalidData.into()),
+        }
     }
 
     /// The file's number.

@@ -3,7 +3,7 @@
 //! Owns the questions. Rows are decoded where they stand and shown, not copied.
 
 use crate::error::Fault;
-use crate::format::cell::{Binding, KeptAt, Mark, RowAt, Run, bucket_of};
+use crate::format::cell::{Binding, FrameSums, KeptAt, Mark, RowAt, Run, bucket_of};
 use crate::format::layer::{LayerHeader, Part};
 use crate::format::row::{KeptRow, StreamRow, TenantRow, decode};
 use crate::layer::Damage;
@@ -24,6 +24,18 @@ impl Layer {
 
     pub(crate) fn header(&self) -> &LayerHeader {
         &self.file.header
+    }
+
+    /// The checksum of its head, by which a checkpoint knows it.
+    pub(crate) fn sum(&self) -> u64 {
+        self.file.sum
+    }
+
+    /// The checksums of the frames of the last segment, if that was not sealed at the end of the range.
+    pub(crate) fn frames(&self) -> Result<Vec<FrameSums>, Damage> {
+        let mut frames = Vec::new();
+        self.file.entries(Part::Frames, 0, self.file.count(Part::Frames), |sums| frames.push(sums))?;
+        Ok(frames)
     }
 
     /// Shows the row of a stream, if the range says anything about it.
@@ -75,12 +87,12 @@ impl Layer {
         self.file.row(Part::Streams, offset, |raw, salt, at| Ok(look(&decode(raw, salt, at)?)))
     }
 
-    /// Which of them is the first whose id is not before this one; with `behind`, the first one behind it.
-    pub(crate) fn registered_from(&self, id: &str, behind: bool) -> Result<u64, Damage> {
+    /// Which of them is the first one that `before` says no of; it says yes of all those before that one.
+    pub(crate) fn registered_from(&self, before: impl Fn(&str) -> bool) -> Result<u64, Damage> {
         self.file.first_not(Part::StreamOrder, 0, self.registered(), |RowAt { offset }| {
             self.file.row(Part::Streams, offset, |raw, salt, at| {
                 let row: StreamRow<'_> = decode(raw, salt, at)?;
-                Ok(if behind { row.id <= id } else { row.id < id })
+                Ok(before(row.id))
             })
         })
     }
@@ -96,12 +108,12 @@ impl Layer {
         self.file.row(Part::Kept, offset, |raw, salt, at| Ok(look(&decode(raw, salt, at)?)))
     }
 
-    /// Which of them is the first whose name is not before this one; with `behind`, the first one behind it.
-    pub(crate) fn kept_from(&self, name: &str, behind: bool) -> Result<u64, Damage> {
+    /// Which of them is the first one that `before` says no of; it says yes of all those before that one.
+    pub(crate) fn kept_from(&self, before: impl Fn(&str) -> bool) -> Result<u64, Damage> {
         self.file.first_not(Part::KeptOrder, 0, self.kept_count(), |KeptAt { offset, .. }| {
             self.file.row(Part::Kept, offset, |raw, salt, at| {
                 let row: KeptRow<'_> = decode(raw, salt, at)?;
-                Ok(if behind { row.name <= name } else { row.name < name })
+                Ok(before(row.name))
             })
         })
     }

@@ -9,8 +9,8 @@ use crate::layer::Damage;
 use crate::layer::file::LayerFile;
 
 impl LayerFile {
-    /// Looks for a row by the hash of its name. `is_it` is shown rows whose hash may be this one: the bytes, and salt and offset of
-    /// their checksum; it says what was asked for, or that it is another one.
+    /// Looks for a row by the hash of its name. `is_it` is shown rows whose hash may be this one: the bytes, and salt and offset
+    /// of their checksum; it says what was asked for, or that it is another one.
     #[inline]
     pub(crate) fn find<T>(
         &self,

@@ -242,6 +242,7 @@ impl Picture {
             last_creation: 8,
             frames: 9,
             events: 10,
+            last_frame: 11,
         };
         writer.finish(storage, &range).unwrap();
     }
@@ -299,12 +300,12 @@ impl Picture {
         assert_eq!(listed?.iter().collect::<Vec<_>>(), names);
         for id in ["", "k", "k/", "k/0010", "zz"] {
             let behind = |name: &&&String| name.as_str() <= id;
-            assert_eq!(layer.registered_from(id, true)?, new.iter().filter(behind).count() as u64);
+            assert_eq!(layer.registered_from(|other| other <= id)?, new.iter().filter(behind).count() as u64);
             let before = |name: &&&String| name.as_str() < id;
-            assert_eq!(layer.kept_from(id, false)?, names.iter().filter(before).count() as u64);
+            assert_eq!(layer.kept_from(|other| other < id)?, names.iter().filter(before).count() as u64);
             let balance = |kept: &Kept| i64::from(kept.revision > 0) - i64::from(kept.had);
             let sum: i64 = self.kept.range(..id.to_owned()).map(|(_, kept)| balance(kept)).sum();
-            assert_eq!(layer.kept_balance(layer.kept_from(id, false)?)?, sum, "{id}");
+            assert_eq!(layer.kept_balance(layer.kept_from(|other| other < id)?)?, sum, "{id}");
         }
         let tenants: Vec<String> = self.tenants().into_iter().cloned().collect();
         let listed: Result<Vec<String>, Damage> =

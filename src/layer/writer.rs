@@ -1,7 +1,7 @@
 //! Making an index file.
 //!
-//! Owns the order of the parts and the steps that make the file durable before it has its name. What goes into it comes in the order
-//! of FORMAT.md section 12: tenants, then streams with their runs, then kept values; marks and frames at any time.
+//! Owns the order of the parts and the steps that make the file durable before it has its name. What goes into it comes in
+//! the order of FORMAT.md section 13: tenants, then streams with their runs, then kept values; marks and frames at any time.
 
 use crate::error::IoFault;
 use crate::format::cell::{Binding, FrameSums, KeptAt, Mark, RowAt, Run, Slot};
@@ -47,6 +47,27 @@ pub(crate) struct Range {
     /// Of the last segment, up to the end of the range.
     pub(crate) frames: u64,
     pub(crate) events: u64,
+    /// Where the last of those frames stands; 0 if the segment is sealed.
+    pub(crate) last_frame: u64,
+}
+
+impl Range {
+    /// A range that ends at a place of a sealed segment. What the index counts is left out.
+    pub(crate) fn sealed(log_id: Uuid, to: Location, to_salt: u64, chain: Chain) -> Range {
+        Range {
+            log_id,
+            from: to,
+            to,
+            to_salt,
+            chain,
+            first_position: 0,
+            last_revision: 0,
+            last_creation: 0,
+            frames: 0,
+            events: 0,
+            last_frame: 0,
+        }
+    }
 }
 
 /// An index file in the making. Dropped before it is finished, it leaves a temporary file.
@@ -187,6 +208,7 @@ impl LayerWriter {
             last_creation: range.last_creation,
             frames: range.frames,
             events: range.events,
+            last_frame: range.last_frame,
             parts,
         };
         draft.write(0, &header.encode())?;

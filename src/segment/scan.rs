@@ -4,11 +4,13 @@
 
 use crate::error::{Fault, ReadError};
 use crate::format::FIRST_FRAME;
+use crate::format::cell::FrameSums;
 use crate::format::frame::{
-    Chain, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameFault, FrameHeader, FramePlace,
+    Chain, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameFault, FrameHeader, FrameKind, FramePlace,
 };
 use crate::format::segment::{Digest, SegmentFooter, SegmentHeader};
 use crate::segment::reader::Segment;
+use crate::storage::File;
 use std::ops::Range;
 
 /// Bytes of a segment, by offset. Ranges asked for end at or before the segment's capacity.
@@ -105,6 +107,13 @@ impl Walk {
         }
     }
 
+    /// A walk that goes on behind the frames with these checksums, the last of which ends at `end`.
+    pub(crate) fn resume(end: u64, chain: Chain, events: u64, frames: &[FrameSums]) -> Walk {
+        let mut digest = Digest::new();
+        frames.iter().for_each(|sums| digest.add(sums.frame, sums.body));
+        Walk { end, chain, frames: frames.len() as u64, events, digest, stop: Stop::End }
+    }
+
     /// Walks on from where this walk stands up to `end`, and shows each frame to `visit`. Bodies are compared with
     /// their checksum if `check_bodies`. A fault that `visit` returns ends the walk as refused.
     pub(crate) fn advance(
@@ -198,6 +207,26 @@ impl Walk {
                 found: footer.frames,
             },
         }
+    }
+}
+
+/// Where the frame at an offset ends, its checksum and its kind, read from the file.
+pub(crate) fn frame_at(
+    file: &dyn File,
+    header: &SegmentHeader,
+    offset: u64,
+) -> Result<(u64, u32, FrameKind), Fault> {
+    let place = FramePlace { salt: header.salt, offset, end_max: header.frames_end_max() };
+    let unreadable = |_| Fault::Zeros { what: "frame" };
+    let mut raw = vec![0; FRAME_HEADER_BYTES];
+    file.read_at(offset, &mut raw).map_err(unreadable)?;
+    let raw_head = raw.first_chunk().ok_or(Fault::Zeros { what: "frame" })?;
+    let lengths = FrameHeader::check_lengths(raw_head, place)?;
+    raw.resize(lengths.body_at as usize, 0);
+    file.read_at(offset, &mut raw).map_err(unreadable)?;
+    match FrameHeader::decode(&raw, place) {
+        Ok((frame, _, checksum)) => Ok((offset + lengths.frame, checksum, frame.kind)),
+        Err(FrameFault::Invalid(fault) | FrameFault::Refused(fault)) => Err(fault),
     }
 }
 

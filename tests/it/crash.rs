@@ -75,15 +75,19 @@ fn a_cut_at_every_operation_of_every_workload() {
     assert!(workloads.len() >= 30);
     let states = AtomicU64::new(0);
     let padded = options().pad_commits(true);
+    // With an index file for each full segment, and at each close.
+    let indexed = options().index_after_bytes(4 << 10);
     // Two cores: two threads, each every second workload.
     std::thread::scope(|scope| {
         for half in 0..2 {
-            let (workloads, states, padded) = (&workloads, &states, &padded);
+            let (workloads, states, padded, indexed) = (&workloads, &states, &padded, &indexed);
             scope.spawn(move || {
                 for (i, (name, ops)) in workloads.iter().enumerate().filter(|(i, _)| i % 2 == half) {
                     crash_everywhere(name, &options(), ops, 24, states);
                     if i % 3 == 0 {
                         crash_everywhere(name, padded, ops, 8, states);
+                    } else {
+                        crash_everywhere(name, indexed, ops, 6, states);
                     }
                 }
             });
@@ -121,6 +125,7 @@ fn random_round(seed: u64, twice: bool, states: &AtomicU64) {
     let mut rng = Rng::new(seed);
     let ops: Vec<Op> = (0..4 + rng.below(12)).map(|_| Op::draw(&mut |n| rng.below(n))).collect();
     let options = if rng.chance(1, 4) { options().pad_commits(true) } else { options() };
+    let options = if rng.chance(1, 2) { options.index_after_bytes(4 << 10) } else { options };
     let go = |crash_at: Option<u64>| {
         let disk = SimDisk::new(seed);
         if seed.is_multiple_of(3) {

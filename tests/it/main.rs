@@ -17,6 +17,7 @@ mod groups;
 mod hunted;
 mod keeping;
 mod kill;
+mod layers;
 mod lazily;
 mod model;
 mod overwritten;

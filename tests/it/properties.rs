@@ -36,6 +36,11 @@ fn windows() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), 1..4u64, 4..30u64, Just(65_536)]
 }
 
+/// Mostly so small that each full segment and each close leaves an index file.
+fn indexes() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => Just(4 << 10), 1 => Just(100 << 10), 1 => Just(16 << 20)]
+}
+
 fn config() -> ProptestConfig {
     let rounds =
         std::env::var("ANNALS_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
@@ -51,16 +56,24 @@ proptest! {
         background in any::<bool>(),
         pad in any::<bool>(),
         window in windows(),
+        index in indexes(),
     ) {
         let options = Options::new().segment_bytes(64 << 10).batch_bytes(8 << 10).pad_commits(pad);
+        let options = options.index_after_bytes(index);
         agree(Arc::new(Memory::new()), options, background, window, &ops);
     }
 
     #[test]
-    fn a_log_on_disk_is_its_model(ops in ops(), pread in any::<bool>(), window in windows()) {
+    fn a_log_on_disk_is_its_model(
+        ops in ops(),
+        pread in any::<bool>(),
+        window in windows(),
+        index in indexes(),
+    ) {
         let dir = tempfile::tempdir().unwrap();
         let mode = if pread { ReadMode::Pread } else { ReadMode::Map };
         let options = Options::new().segment_bytes(64 << 10).batch_bytes(16 << 10).read_mode(mode);
+        let options = options.index_after_bytes(index);
         agree(Arc::new(Disk::open(dir.path(), false).unwrap()), options, true, window, &ops);
     }
 }

@@ -185,7 +185,14 @@ fn the_format_and_the_code_have_the_same_constants() {
     both("FRAME_HEADER_BYTES: usize = 72;", "| 72 | 24 x sections | section table |");
     both("ENTRY_BYTES: usize = 24;", "### 3.1 Section table entry, 24 bytes");
     both("FLAG_REMOVED: u16 = 1 << 15;", "bit 15 removed");
-    both("CHECKPOINT_VERSION: u16 = 1;", "| 8 | 2 | checkpoint version, 1 |");
+    both("CHECKPOINT_VERSION: u16 = 2;", "| 8 | 2 | checkpoint version, 2 |");
+    both("LAYERS_MAX: usize = 248;", "number of index files, at most 248");
+    both("*b\"ANNALIDX\"", "`ANNALIDX`");
+    both("LAYER_VERSION: u16 = 1;", "| 8 | 2 | version, 1 |");
+    both("PARTS: usize = 12;", "| 192 | 24 x 12 | parts:");
+    both("CELL_BYTES: usize = 512;", "A **cell** has 512 bytes");
+    both("BUCKET_BYTES: usize = 64;", "A **bucket** has 64 bytes");
+    both("BUCKET_SLOTS: usize = 7;", "7 slots of 8");
     for (kind, number) in [("Append", 1), ("Idle", 2), ("Closed", 3), ("Pad", 4)] {
         both(&format!("{kind} = {number},"), &format!("| {number} {} |", kind.to_lowercase()));
     }

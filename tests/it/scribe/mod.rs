@@ -485,6 +485,7 @@ impl Writer {
             last_position: self.next_position - 1,
             batch: self.batch,
             checksum: self.last_checksum(),
+            layers: Vec::new(),
         }
     }
 

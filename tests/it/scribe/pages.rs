@@ -170,6 +170,8 @@ pub(crate) struct Checkpoint {
     pub(crate) last_position: u64,
     pub(crate) batch: u64,
     pub(crate) checksum: u32,
+    /// Index files: number, and checksum of the head.
+    pub(crate) layers: Vec<(u64, u64)>,
 }
 
 impl Checkpoint {
@@ -188,14 +190,23 @@ impl Checkpoint {
         page
     }
 
+    /// Version 1 names no index files, version 2 may.
     pub(crate) fn decode(page: &[u8]) -> Option<Checkpoint> {
-        let right = page.len() == PAGE
-            && &page[..8] == b"ANNALCHK"
-            && u16_at(page, 8) == 1
-            && is_zero(&page[10..16])
-            && is_zero(&page[76..PAGE - 4])
-            && page_is_sealed(page);
-        right.then(|| Checkpoint {
+        let layers = |count: usize| -> Option<Vec<(u64, u64)>> {
+            let raw = page.get(88..88 + 16 * count)?;
+            Some(raw.chunks(16).map(|raw| (u64_at(raw, 0), u64_at(raw, 8))).collect())
+        };
+        let whole = page.len() == PAGE && &page[..8] == b"ANNALCHK" && page_is_sealed(page);
+        let count = if whole { u32_at(page, 76) as usize } else { return None };
+        let right = match u16_at(page, 8) {
+            1 => count == 0,
+            2 => count <= 248,
+            _ => false,
+        };
+        let layers = layers(count.min(248))?;
+        let zeros = is_zero(&page[10..16]) && is_zero(&page[80..88]);
+        let rest = is_zero(&page[88 + 16 * layers.len()..PAGE - 4]);
+        (right && zeros && rest).then(|| Checkpoint {
             log_id: array_at(page, 16),
             ordinal: u64_at(page, 32),
             salt: u64_at(page, 40),
@@ -203,6 +214,7 @@ impl Checkpoint {
             last_position: u64_at(page, 56),
             batch: u64_at(page, 64),
             checksum: u32_at(page, 72),
+            layers,
         })
     }
 }

@@ -1,0 +1,206 @@
+//! Index files, made beside the log: frozen parts of the index into layers, layers into larger ones.
+//!
+//! Owns which layers there are, and when. A layer is merged into the one before it as soon as it has a fourth of its size, so
+//! that their sizes ascend steeply and their number grows with the logarithm of the log. A failure here never poisons: no
+//! acknowledged byte depends on it, and what is not in a file stays in memory.
+
+use crate::engine::frames::frame_sums;
+use crate::engine::maintenance::write_checkpoint;
+use crate::engine::shared::Shared;
+use crate::error::IoFault;
+use crate::format::FIRST_FRAME;
+use crate::format::checkpoint::{Checkpoint, LayerRef};
+use crate::format::frame::Chain;
+use crate::format::segment::SegmentHeader;
+use crate::index::Index;
+use crate::index::build::build;
+use crate::layer::{Layer, MakeError, Range, merge};
+use crate::segment::name::index_name;
+use crate::storage::Storage;
+use crate::types::{Location, ReadMode};
+use crossbeam_channel::Receiver;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A layer is merged into the one before it once that is not larger than so many times itself.
+const TIMES_LARGER: u64 = 4;
+/// A log is closed with its tail in an index file if that is larger than so manieth a part of what is written in one otherwise.
+const COVER_PART: u64 = 16;
+
+/// The range that ends with a sealed segment, as the header of the one behind it and the chain say.
+pub(crate) fn sealed_range(next: &SegmentHeader, chain: &Chain) -> Range {
+    let to = Location { segment: next.ordinal - 1, offset: next.previous.end };
+    let chain = Chain { checksum: next.previous.checksum, next_position: next.base_position, ..*chain };
+    Range::sealed(next.log_id, to, next.previous.salt, chain)
+}
+
+/// What has become of a try.
+enum Step {
+    Done,
+    NothingToDo,
+}
+
+impl Shared {
+    /// Does all that is to be done about index files, until it is done, told to stop, or fails. `merges`: not only what is in
+    /// memory.
+    pub(crate) fn settle_index(&self, stop: &Arc<AtomicBool>, merges: bool) {
+        // Whoever is at it comes to what is new by itself.
+        let Some(mut next_number) = self.making.try_lock() else { return };
+        loop {
+            match self.settle_step(&mut next_number, stop, merges) {
+                Ok(Step::Done) => *self.index_fault.lock() = None,
+                Ok(Step::NothingToDo) | Err(MakeError::Stopped | MakeError::TooLarge) => return,
+                Err(MakeError::Damage(damage)) => self.mend(&damage),
+                Err(MakeError::Io(fault)) => {
+                    *self.index_fault.lock() = Some(fault);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn settle_step(
+        &self,
+        next_number: &mut u64,
+        stop: &Arc<AtomicBool>,
+        merges: bool,
+    ) -> Result<Step, MakeError> {
+        let (frozen, layers) = {
+            let view = self.view.read();
+            (view.index.frozen.first().cloned(), view.index.layers.clone())
+        };
+        let number = *next_number;
+        if let Some(frozen) = frozen {
+            *next_number += 1;
+            build(&*self.storage, number, &frozen, &layers, stop.clone())?;
+            let layer = self.open_layer(number)?;
+            {
+                let mut view = self.view.write();
+                // Mended meanwhile, the index may have other parts.
+                if view.index.frozen.first().is_some_and(|first| Arc::ptr_eq(first, &frozen)) {
+                    view.index.settle(layer);
+                }
+            }
+            self.note_layers(&[])?;
+            return Ok(Step::Done);
+        }
+        let [.., old, new] = &layers[..] else { return Ok(Step::NothingToDo) };
+        if !merges || new.header().weight().saturating_mul(TIMES_LARGER) < old.header().weight() {
+            return Ok(Step::NothingToDo);
+        }
+        *next_number += 1;
+        merge(&*self.storage, number, old, new, stop.clone())?;
+        let layer = self.open_layer(number)?;
+        {
+            let mut view = self.view.write();
+            let at = view.index.layers.iter().position(|layer| Arc::ptr_eq(layer, old));
+            if let Some(at) = at {
+                view.index.replace(at, layer);
+            }
+        }
+        self.note_layers(&[old.header().number, new.header().number])?;
+        Ok(Step::Done)
+    }
+
+    /// Opens what was just made. If that fails, something is wrong with more than a file.
+    fn open_layer(&self, number: u64) -> Result<Arc<Layer>, MakeError> {
+        let layer = Layer::open(&*self.storage, number, self.options.read_mode);
+        layer.map(Arc::new).map_err(|damage| MakeError::Io(damage.as_fault("open", &index_name(number))))
+    }
+
+    /// Writes down which layers there are, then removes those that are not wanted any more.
+    pub(crate) fn note_layers(&self, gone: &[u64]) -> Result<(), MakeError> {
+        let layers = refs(&self.view.read().index);
+        self.note(|checkpoint| checkpoint.layers = layers).map_err(MakeError::Io)?;
+        for number in gone {
+            // What stays is removed by the next open.
+            let _ = self.storage.remove(&index_name(*number));
+        }
+        Ok(())
+    }
+
+    /// Changes the checkpoint, on disk first.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Checkpoint)) -> Result<(), IoFault> {
+        let mut checkpoint = self.checkpoint.lock();
+        let mut changed = checkpoint.clone();
+        change(&mut changed);
+        write_checkpoint(&*self.storage, &changed)?;
+        *checkpoint = changed;
+        Ok(())
+    }
+
+    /// At a close: puts what the index has in memory into files, if it is much, so that the next open need not read the log
+    /// for it.
+    pub(crate) fn cover(&self) {
+        let live = self.live.lock().clone();
+        let (to, chain, frames, events, sealed) = {
+            let seq = self.seq.lock();
+            let to = Location { segment: live.header.ordinal, offset: seq.open.end() };
+            (to, seq.tail.chain, seq.tail.frames, seq.tail.events, seq.tail.sealed)
+        };
+        {
+            let view = self.view.read();
+            let index = &view.index;
+            let begun = if index.from.segment == to.segment { index.from.offset } else { FIRST_FRAME };
+            let much = index.sealed_bytes + to.offset.saturating_sub(begun)
+                >= self.options.index_after_bytes / COVER_PART;
+            if index.starts_late || view.broken.is_some() || !much {
+                return;
+            }
+        }
+        let mut range = Range::sealed(self.log_id, to, live.header.salt, chain);
+        let mut sums = Vec::new();
+        if !sealed {
+            // What cannot be read back is found when the log is opened.
+            let Ok((found, last_frame)) = frame_sums(&live, to.offset) else { return };
+            (sums, range) = (found, Range { frames, events, last_frame, ..range });
+        }
+        // Once more if the index had to be mended, which derives all of it anew.
+        for _ in 0..2 {
+            {
+                let mut view = self.view.write();
+                if view.index.from == to {
+                    return;
+                }
+                view.index.freeze(range, sums.clone());
+            }
+            self.settle_index(&Arc::default(), false);
+        }
+    }
+
+    /// The life of the index thread: until its bell is taken away.
+    pub(crate) fn run_indexing(&self, bell: &Receiver<()>) {
+        loop {
+            self.settle_index(&self.stop_indexing, true);
+            if bell.recv().is_err() || self.stop_indexing.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn ring_indexing(&self) {
+        if let Some(bell) = &*self.indexing_bell.lock() {
+            // Full means that it is rung already.
+            let _ = bell.try_send(());
+        }
+    }
+}
+
+/// Writes the oldest frozen part of an index that nobody else knows yet to a file.
+pub(crate) fn write_oldest(
+    storage: &dyn Storage,
+    number: u64,
+    index: &mut Index,
+    mode: ReadMode,
+) -> Result<(), MakeError> {
+    if let Some(frozen) = index.frozen.first().cloned() {
+        build(storage, number, &frozen, &index.layers, Arc::default())?;
+        index.settle(Arc::new(Layer::open(storage, number, mode)?));
+    }
+    Ok(())
+}
+
+/// The layers of an index, as a checkpoint names them.
+pub(crate) fn refs(index: &Index) -> Vec<LayerRef> {
+    index.layers.iter().map(|layer| LayerRef { number: layer.header().number, sum: layer.sum() }).collect()
+}

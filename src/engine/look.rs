@@ -1,0 +1,68 @@
+//! Asking the index.
+//!
+//! Owns the short way to a stream's state, which holds the view's lock only as long as it looks into memory, and the rule that a
+//! question which meets damage is asked again once the index is mended.
+
+use crate::engine::shared::Shared;
+use crate::engine::view::{Segments, View};
+use crate::index::Looked;
+use crate::index::state::StreamState;
+use crate::index::streams::{hash_of, state_in, version_in};
+
+impl Shared {
+    /// Looks until what is looked at is sound. `look` holds no lock while this mends.
+    pub(crate) fn sound<T>(&self, mut look: impl FnMut() -> Looked<T>) -> T {
+        loop {
+            match look() {
+                Ok(found) => return found,
+                Err(damage) => self.mend(&damage),
+            }
+        }
+    }
+
+    /// Asks a question of the view, under its lock.
+    pub(crate) fn ask<T>(&self, mut question: impl FnMut(&View) -> Looked<T>) -> T {
+        self.sound(|| question(&self.view.read()))
+    }
+
+    /// The version of a stream; 0 if nobody knows it.
+    #[inline]
+    pub(crate) fn version(&self, id: &str) -> u64 {
+        let hash = hash_of(id);
+        self.sound(|| {
+            let layers = {
+                let view = self.view.read();
+                match view.index.entry(id, hash) {
+                    Some(entry) => return Ok(entry.state.version),
+                    None if view.index.layers.is_empty() => return Ok(0),
+                    None => view.index.layers.clone(),
+                }
+            };
+            // A page of the file may have to come from the disk: not under a lock.
+            version_in(&layers, id, hash)
+        })
+    }
+
+    /// The state of a registered stream, and the segments that hold all of it.
+    pub(crate) fn stream(&self, id: &str, hash: u64) -> (Option<StreamState>, Segments) {
+        self.sound(|| {
+            let (layers, segments) = {
+                let view = self.view.read();
+                let segments = view.segments.clone();
+                match view.index.entry(id, hash) {
+                    // It may have more events than the index could be told of.
+                    Some(_) if view.broken.is_some() => return Ok((None, segments)),
+                    Some(entry) => return Ok((Some(entry.state.clone()), segments)),
+                    None if view.index.layers.is_empty() => return Ok((None, segments)),
+                    None => (view.index.layers.clone(), segments),
+                }
+            };
+            Ok((state_in(&layers, id, hash)?, segments))
+        })
+    }
+
+    /// Whether a stream is bound to a tenant.
+    pub(crate) fn is_of_tenant(&self, id: &str, tenant: &str) -> bool {
+        self.ask(|view| view.index.is_of_tenant(id, tenant))
+    }
+}

@@ -1,0 +1,215 @@
+//! The runs of a stream, across the parts of the index, and where versions and positions meet.
+//!
+//! Owns finding the part in which a version or a position lies. Versions have no gaps, so the parts' runs follow each other
+//! as the parts do.
+
+use crate::format::cell::{Mark, Run};
+use crate::format::row::StreamRow;
+use crate::index::{Index, Looked};
+use crate::layer::{Damage, Layer};
+use crate::types::Location;
+use std::sync::Arc;
+
+/// The runs of a stream in one part.
+enum Piece<'a> {
+    Memory(&'a [Run]),
+    File { layer: &'a Layer, first: u64, count: u64, first_version: u64 },
+}
+
+impl Piece<'_> {
+    fn len(&self) -> u64 {
+        match self {
+            Piece::Memory(runs) => runs.len() as u64,
+            Piece::File { count, .. } => *count,
+        }
+    }
+
+    fn first_version(&self) -> u64 {
+        match self {
+            Piece::Memory(runs) => runs.first().map_or(0, |run| run.first_version),
+            Piece::File { first_version, .. } => *first_version,
+        }
+    }
+
+    fn run(&self, at: u64) -> Looked<Run> {
+        match self {
+            Piece::Memory(runs) => Ok(runs[at as usize]),
+            Piece::File { layer, first, .. } => layer.run(first + at),
+        }
+    }
+
+    /// Which run is the first one that does not end before a version.
+    fn run_at(&self, version: u64) -> Looked<u64> {
+        match self {
+            Piece::Memory(runs) => Ok(runs.partition_point(|run| run.last_version() < version) as u64),
+            Piece::File { layer, first, count, .. } => Ok(layer.run_at(*first, *count, version)? - first),
+        }
+    }
+
+    /// Which run is the first one that does not end before a position.
+    fn run_at_position(&self, position: u64) -> Looked<u64> {
+        match self {
+            Piece::Memory(runs) => Ok(runs.partition_point(|run| run.last_position() < position) as u64),
+            Piece::File { layer, first, count, .. } => {
+                Ok(layer.run_at_position(*first, *count, position)? - first)
+            }
+        }
+    }
+
+    fn copy(&self, from: u64, to: u64, out: &mut Vec<Run>) -> Looked<()> {
+        match self {
+            Piece::Memory(runs) => out.extend_from_slice(&runs[from as usize..to as usize]),
+            Piece::File { layer, first, .. } => layer.runs(first + from, to - from, out)?,
+        }
+        Ok(())
+    }
+}
+
+impl Index {
+    /// The pieces of a stream's runs, the newest one first, until `enough` says so.
+    fn pieces<'a>(
+        &'a self,
+        id: &str,
+        hash: u64,
+        mut enough: impl FnMut(&Piece<'a>) -> Looked<bool>,
+    ) -> Looked<Option<Piece<'a>>> {
+        let mut oldest = None;
+        for entry in self.in_memory().filter_map(|part| part.find(id, hash)) {
+            if !entry.runs.is_empty() {
+                let piece = Piece::Memory(&entry.runs);
+                if enough(&piece)? {
+                    return Ok(Some(piece));
+                }
+                oldest = Some(piece);
+            }
+        }
+        for layer in self.in_files() {
+            let place = |row: &StreamRow<'_>| (row.first_run, row.runs, row.runs_before, row.first_version);
+            let Some((first, count, before, first_version)) = layer.stream(id, hash, place)? else {
+                continue;
+            };
+            if count > 0 {
+                let piece = Piece::File { layer, first, count: u64::from(count), first_version };
+                if enough(&piece)? {
+                    return Ok(Some(piece));
+                }
+                oldest = Some(piece);
+            }
+            if before == 0 {
+                break;
+            }
+        }
+        Ok(oldest)
+    }
+
+    /// Copies runs of a stream, as many as `max` from one part: from the one that holds `version` on, or from the first one
+    /// behind it; backward, from there down.
+    pub(crate) fn copy_runs(
+        &self,
+        id: &str,
+        hash: u64,
+        version: u64,
+        backward: bool,
+        max: u64,
+        out: &mut Vec<Run>,
+    ) -> Looked<()> {
+        let Some(piece) = self.pieces(id, hash, |piece| Ok(piece.first_version() <= version))? else {
+            return Ok(());
+        };
+        let at = piece.run_at(version)?;
+        if !backward {
+            return piece.copy(at, (at + max).min(piece.len()), out);
+        }
+        if piece.first_version() > version {
+            return Ok(());
+        }
+        let end = (at + 1).min(piece.len());
+        piece.copy(end.saturating_sub(max), end, out)?;
+        out.reverse();
+        Ok(())
+    }
+
+    /// The version that a stream had before the event at a position: that of its last event before it.
+    pub(crate) fn version_before(&self, id: &str, hash: u64, position: u64) -> Looked<u64> {
+        let found = self.pieces(id, hash, |piece| Ok(piece.run(0)?.first_position < position))?;
+        let Some(piece) = found else {
+            return Ok(self.state(id, hash)?.map_or(0, |state| state.version));
+        };
+        let at = piece.run_at_position(position)?;
+        if at < piece.len() {
+            let run = piece.run(at)?;
+            return Ok(run.first_version - 1 + position.saturating_sub(run.first_position));
+        }
+        Ok(piece.run(at - 1)?.last_version())
+    }
+
+    /// The position of a version; 0 if the stream has none such.
+    pub(crate) fn position_of(&self, id: &str, hash: u64, version: u64) -> Looked<u64> {
+        let found = self.pieces(id, hash, |piece| Ok(piece.first_version() <= version))?;
+        let Some(piece) = found else { return Ok(0) };
+        let at = piece.run_at(version)?;
+        if at == piece.len() {
+            return Ok(0);
+        }
+        let run = piece.run(at)?;
+        Ok(version.checked_sub(run.first_version).map_or(0, |inside| run.first_position + inside))
+    }
+
+    /// How many runs a stream has, in all parts.
+    pub(crate) fn run_count(&self, id: &str, hash: u64) -> Looked<u64> {
+        let parts = self.in_memory().filter_map(|part| part.find(id, hash));
+        let count: u64 = parts.map(|entry| entry.runs.len() as u64).sum();
+        Ok(count + runs_in(&self.layers, id, hash)?)
+    }
+
+    /// The last mark of which `before` says yes, which ascends with the log; and the first of which it says no.
+    fn marks_around(&self, before: impl Fn(&Mark) -> bool) -> Looked<(Option<Location>, Option<Location>)> {
+        let mut next = None;
+        let mut found = |around: (Option<Mark>, Option<Mark>)| {
+            next = around.1.or(next);
+            around.0.is_some().then_some((around.0.map(location), next.map(location)))
+        };
+        for part in self.in_memory() {
+            if let Some(found) = found(part.marks.around(&before)) {
+                return Ok(found);
+            }
+        }
+        for layer in self.in_files() {
+            if let Some(found) = found(layer.marks_around(&before)?) {
+                return Ok(found);
+            }
+        }
+        Ok((None, next.map(location)))
+    }
+
+    /// The last marked frame that does not begin behind `position`: the event stands there or later. `None` if the log begins
+    /// behind it.
+    pub(crate) fn mark_before(&self, position: u64) -> Result<Option<Location>, Damage> {
+        Ok(self.marks_around(|mark| mark.position <= position)?.0)
+    }
+
+    /// The first marked frame that begins behind `position`, if there is one: the event stands before it.
+    pub(crate) fn mark_behind(&self, position: u64) -> Result<Option<Location>, Damage> {
+        Ok(self.marks_around(|mark| mark.position <= position)?.1)
+    }
+
+    /// The marked frame before this place, for walking backwards.
+    pub(crate) fn mark_before_place(&self, place: Location) -> Result<Option<Location>, Damage> {
+        Ok(self.marks_around(|mark| location(*mark) < place)?.0)
+    }
+}
+
+fn location(mark: Mark) -> Location {
+    Location { segment: u64::from(mark.segment), offset: mark.offset }
+}
+
+/// How many runs of a stream these layers have.
+pub(crate) fn runs_in(layers: &[Arc<Layer>], id: &str, hash: u64) -> Looked<u64> {
+    let all = |row: &StreamRow<'_>| u64::from(row.runs) + u64::from(row.runs_before);
+    for layer in layers.iter().rev() {
+        if let Some(runs) = layer.stream(id, hash, all)? {
+            return Ok(runs);
+        }
+    }
+    Ok(0)
+}
