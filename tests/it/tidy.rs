@@ -128,6 +128,9 @@ fn files_are_short_and_say_what_they_own() {
                 line.chars().count()
             );
         }
+        if name.ends_with("/tests.rs") {
+            continue;
+        }
         for word in ["todo!(", "unimplemented!(", "dbg!(", "println!(", "panic!(", ".unwrap()", ".expect("] {
             let code = production(&text).lines().filter(|line| !line.trim_start().starts_with("//"));
             assert!(!code.collect::<String>().contains(word), "{name} says {word}");
