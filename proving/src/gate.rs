@@ -142,6 +142,10 @@ impl File for GatedFile {
         self.file.read_at(offset, buffer)
     }
 
+    fn data_from(&self, offset: u64) -> io::Result<Option<u64>> {
+        self.file.data_from(offset)
+    }
+
     fn read_device(&self, offset: u64, buffer: &mut [u8]) -> io::Result<DeviceRead> {
         self.file.read_device(offset, buffer)
     }

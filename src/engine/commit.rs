@@ -18,7 +18,7 @@ use crate::format::checkpoint::DurablePlace;
 use crate::format::frame::Chain;
 use crate::format::segment::SegmentHeader;
 use crate::format::{FIRST_FRAME, PAGE_BYTES};
-use crate::segment::reader::Segment;
+use crate::segment::reader::{Live, Segment};
 use crate::storage::write_all_at;
 use crate::types::{Durability, Location};
 use parking_lot::MutexGuard;
@@ -215,7 +215,7 @@ impl Shared {
     fn write(&self, batch: &mut Batch) -> Result<(), PoisonCause> {
         let mut live = self.live.lock();
         if let Some(footer) = &batch.footer {
-            let at = live.header.capacity - PAGE_BYTES as u64;
+            let at = live.header().capacity - PAGE_BYTES as u64;
             self.write_and_sync(&live, at, &footer.encode())?;
         }
         if let Some((header, chain)) = &batch.go_live {
@@ -226,7 +226,7 @@ impl Shared {
         }
         let end = batch.bytes.len();
         batch.fill_page();
-        let fault = |operation, error| IoFault::new(operation, &live.file_name(), &error);
+        let fault = |operation, error| IoFault::new(operation, &live.segment.file_name(), &error);
         write_all_at(&*live.file, batch.page_at, &batch.bytes).map_err(|error| fault("write", error))?;
         self.progress.advance_written(batch.number);
         live.file.sync().map_err(|error| fault("sync", error))?;
@@ -234,21 +234,21 @@ impl Shared {
         Ok(())
     }
 
-    fn write_and_sync(&self, live: &Segment, offset: u64, bytes: &[u8]) -> Result<(), PoisonCause> {
-        let fault = |operation, error| IoFault::new(operation, &live.file_name(), &error);
+    fn write_and_sync(&self, live: &Live, offset: u64, bytes: &[u8]) -> Result<(), PoisonCause> {
+        let fault = |operation, error| IoFault::new(operation, &live.segment.file_name(), &error);
         write_all_at(&*live.file, offset, bytes).map_err(|error| fault("write", error))?;
         Ok(live.file.sync().map_err(|error| fault("sync", error))?)
     }
 
     /// Makes the spare the last segment.
-    fn go_live(&self, header: &SegmentHeader, chain: &Chain) -> Result<Arc<Segment>, PoisonCause> {
+    fn go_live(&self, header: &SegmentHeader, chain: &Chain) -> Result<Live, PoisonCause> {
         // The lock is what ends the zeroing: its last write has returned, and there is no further one. It is held until the
         // name is free again, or the next spare would be made in this one's place.
         let mut slot = self.spare.lock();
         let spare = slot.take().ok_or(PoisonCause::Panic)?;
         let file = spare.go_live(&*self.storage, header)?;
         drop(slot);
-        let segment = Segment::new(*header, file, self.options.read_mode).map_err(|error| {
+        let segment = Segment::new(*header, &file, self.options.read_mode).map_err(|error| {
             IoFault::new("map", &crate::segment::name::segment_name(header.ordinal), &error)
         })?;
         let segment = Arc::new(segment);
@@ -261,7 +261,7 @@ impl Shared {
         self.ring_indexing();
         *self.checkpoint_due.lock() = Some(first_place(header));
         self.ring_maintenance();
-        Ok(segment)
+        Ok(Live { segment, file })
     }
 
     /// Shows a durable batch: all of it at once.

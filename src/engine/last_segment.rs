@@ -8,7 +8,8 @@ use crate::engine::recovery::{LastSegment, Recovery, corrupt, open_fault, read_f
 use crate::engine::report::TornTail;
 use crate::error::{Fault, IoFault, OpenError};
 use crate::format::PAGE_BYTES;
-use crate::format::frame::Frame;
+use crate::format::bytes::is_zero;
+use crate::format::frame::{Frame, FrameKind};
 use crate::format::segment::{SegmentFooter, SegmentHeader};
 use crate::segment::name::{FileName, segment_name, torn_name};
 use crate::segment::scan::{Beyond, Image, Source, Stop, look_beyond};
@@ -53,7 +54,8 @@ impl Recovery<'_> {
             let fault = Fault::Length { what: "capacity", found: header.capacity, max: len };
             return Err(corrupt(ordinal, len, fault));
         }
-        let mut judged = self.judge_last(&*file, &header)?;
+        let glanced = self.glance(&*file, &header)?;
+        let mut judged = glanced.map_or_else(|| self.judge_last(&*file, &header), Ok)?;
         for _ in 1..READ_ONLY_LOOKS {
             // A writer may have been at work between two reads of a read-only open: then it looks different soon.
             if self.writable || !matches!(judged.verdict, Verdict::Corrupt | Verdict::CorruptFooter) {
@@ -100,6 +102,47 @@ impl Recovery<'_> {
         let page_at = walk.end & !(PAGE_BYTES as u64 - 1);
         let page = image.fetch(page_at..walk.end).map_err(read_fault)?.to_vec();
         Ok(LastSegment { header, file, page, walk, verdict, beyond })
+    }
+
+    /// Whether the segment is as a close has left it: covered by an index file up to the frame that says so, zeros behind
+    /// that. Then nothing was written since, no sync can have failed, and there is nothing to be decided. Anything else is
+    /// judged in full.
+    fn glance(&mut self, file: &dyn File, header: &SegmentHeader) -> Result<Option<Judged>, OpenError> {
+        let covers =
+            self.covered.as_ref().is_some_and(|c| c.to.segment == header.ordinal && c.last_frame > 0);
+        if !covers {
+            return Ok(None);
+        }
+        let end = self.start_walk(header, file)?.end;
+        let fault = |error: io::Error| open_fault("read", &segment_name(header.ordinal), &error);
+        if self.last_kind != Some(FrameKind::Closed) {
+            return Ok(None);
+        }
+        let page_at = end & !(PAGE_BYTES as u64 - 1);
+        let mut page = vec![0; PAGE_BYTES];
+        file.read_at(page_at, &mut page).map_err(fault)?;
+        let used = (end - page_at) as usize;
+        let mut untouched = is_zero(&page[used..]);
+        let mut offset = page_at + PAGE_BYTES as u64;
+        let mut chunk = vec![0; READ_BYTES as usize];
+        while untouched && offset < header.capacity {
+            let Some(data) = file.data_from(offset).map_err(fault)? else { break };
+            offset = data.max(offset) & !(PAGE_BYTES as u64 - 1);
+            let some = header.capacity.saturating_sub(offset).min(READ_BYTES) as usize;
+            file.read_at(offset, &mut chunk[..some]).map_err(fault)?;
+            untouched = is_zero(&chunk[..some]);
+            offset += some as u64;
+        }
+        page.truncate(used);
+        Ok(untouched.then(|| Judged {
+            image: Image::new(page_at, page),
+            verdict: Verdict::CleanEnd,
+            stop: Fault::Zeros { what: "frame" },
+            end,
+            proven: end,
+            footer_fault: None,
+            beyond: Beyond { nonzero_end: end, ..Beyond::default() },
+        }))
     }
 
     /// Reads the last segment and says what it is, without changing anything, on disk or here.
@@ -156,17 +199,23 @@ impl Recovery<'_> {
         let mut bytes = Vec::new();
         let mut chunk = vec![0; READ_BYTES as usize];
         let mut offset = 0;
+        let fault = |error: io::Error| open_fault("read", &segment_name(header.ordinal), &error);
         while offset < header.capacity {
+            let Some(data) = file.data_from(offset).map_err(fault)? else { break };
+            offset = data.max(offset) & !(PAGE_BYTES as u64 - 1);
+            if offset >= header.capacity {
+                break;
+            }
             let some = (header.capacity - offset).min(READ_BYTES) as usize;
             self.read_tail(file, header.ordinal, offset, &mut chunk[..some])?;
             // Zeros at the end are implied: a segment that is hardly used costs hardly any memory.
-            if !crate::format::bytes::is_zero(&chunk[..some]) {
+            if !is_zero(&chunk[..some]) {
                 bytes.resize(offset as usize, 0);
                 bytes.extend_from_slice(&chunk[..some]);
             }
             offset += some as u64;
         }
-        Ok(Image::new(bytes))
+        Ok(Image::new(0, bytes))
     }
 
     /// Reads around the page cache if this open may also sync; else as any reader does.

@@ -135,7 +135,7 @@ impl Shared {
         let live = self.live.lock().clone();
         let (to, chain, frames, events, sealed) = {
             let seq = self.seq.lock();
-            let to = Location { segment: live.header.ordinal, offset: seq.open.end() };
+            let to = Location { segment: live.header().ordinal, offset: seq.open.end() };
             (to, seq.tail.chain, seq.tail.frames, seq.tail.events, seq.tail.sealed)
         };
         {
@@ -148,11 +148,11 @@ impl Shared {
                 return;
             }
         }
-        let mut range = Range::sealed(self.log_id, to, live.header.salt, chain);
+        let mut range = Range::sealed(self.log_id, to, live.header().salt, chain);
         let mut sums = Vec::new();
         if !sealed {
             // What cannot be read back is found when the log is opened.
-            let Ok((found, last_frame)) = frame_sums(&live, to.offset) else { return };
+            let Ok((found, last_frame)) = frame_sums(&live.segment, to.offset) else { return };
             (sums, range) = (found, Range { frames, events, last_frame, ..range });
         }
         // Once more if the index had to be mended, which derives all of it anew.

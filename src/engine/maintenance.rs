@@ -81,8 +81,8 @@ impl Shared {
         };
         if !reserved {
             let live = self.live.lock().clone();
-            let fault = |error| IoFault::new("allocate", &live.file_name(), &error);
-            live.file.allocate(live.header.capacity).map_err(fault)?;
+            let fault = |error| IoFault::new("allocate", &live.segment.file_name(), &error);
+            live.file.allocate(live.header().capacity).map_err(fault)?;
         }
         let capacity = next_capacity(last.capacity, self.options.segment_bytes, frame);
         let mut spare = self.spare.lock();

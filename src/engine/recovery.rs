@@ -22,7 +22,7 @@ use crate::index::replay::Rejected;
 use crate::layer::Damage;
 use crate::options::Options;
 use crate::segment::name::{CHECKPOINT, FileName, index_name, segment_name};
-use crate::segment::reader::Segment;
+use crate::segment::reader::{Live, Segment};
 use crate::segment::scan::{Beyond, Source, Walk};
 use crate::storage::{File, Storage};
 use crate::types::Location;
@@ -45,7 +45,7 @@ pub(crate) struct Recovered {
     pub(crate) unwitnessed: bool,
     /// The last frame says that the log was closed.
     pub(crate) says_closed: bool,
-    pub(crate) live: Arc<Segment>,
+    pub(crate) live: Live,
     pub(crate) checkpoint: Checkpoint,
     /// The number of the next index file.
     pub(crate) next_number: u64,
@@ -367,10 +367,10 @@ impl Recovery<'_> {
                 Err(error) => return Err(open_fault("allocate", &name, &error)),
             }
         }
-        let live = Segment::new(header, file, self.options.read_mode)
+        let segment = Segment::new(header, &file, self.options.read_mode)
             .map_err(|error| open_fault("map", &name, &error))?;
-        let live = Arc::new(live);
-        self.segments.push(live.clone());
+        let live = Live { segment: Arc::new(segment), file };
+        self.segments.push(live.segment.clone());
         self.report.frames = self.frames;
         let first = self.segments.first().map_or(1, |segment| segment.header.base_position);
         self.report.events = walk.chain.next_position - first;

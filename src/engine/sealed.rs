@@ -109,7 +109,7 @@ impl Recovery<'_> {
         }
         let new = |file| Segment::new(header, file, self.options.read_mode).map_err(|error| fault(&error));
         if self.covers(ordinal) {
-            let segment = new(file)?;
+            let segment = new(&file)?;
             self.segments.push(Arc::new(segment));
             return Ok(());
         }
@@ -117,14 +117,14 @@ impl Recovery<'_> {
         let footer =
             SegmentFooter::decode(&page, &header).map_err(|fault| corrupt(ordinal, footer_at, fault))?;
         if let Some(chain) = self.ends_with(&header, &footer)? {
-            let segment = new(file)?;
+            let segment = new(&file)?;
             self.note_place(&header, footer.end, chain.checksum);
             (self.chain, self.last_end) = (chain, footer.end);
             self.segments.push(Arc::new(segment));
             return Ok(());
         }
         let mut walk = self.start_walk(&header, &*file)?;
-        let segment = new(file)?;
+        let segment = new(&file)?;
         let begun = walk.frames;
         self.note_place(&header, walk.end, walk.chain.checksum);
         let mut source = SegmentSource { segment: &segment, scratch: Vec::new() };

@@ -15,7 +15,7 @@ use crate::error::{CloseError, IoFault, PoisonCause};
 use crate::format::checkpoint::{Checkpoint, DurablePlace};
 use crate::index::ids::IdTables;
 use crate::options::Options;
-use crate::segment::reader::Segment;
+use crate::segment::reader::Live;
 use crate::storage::{Lock, Storage};
 use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     /// Names that somebody has claimed.
     pub(crate) claims: Mutex<HashSet<Box<str>>>,
     /// The segment being written. Only who drives takes it.
-    pub(crate) live: Mutex<Arc<Segment>>,
+    pub(crate) live: Mutex<Live>,
     /// The next segment. Locked while it is being zeroed; taken out of here when it goes live.
     pub(crate) spare: Mutex<Option<Spare>>,
     /// A place to note as durable, for the maintenance to write down.

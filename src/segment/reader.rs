@@ -15,18 +15,38 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
+    bytes: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Mapped(Arc<Mapping>),
+    Read(Arc<dyn File>),
+}
+
+/// The segment that is being written, with its file.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    pub(crate) segment: Arc<Segment>,
     pub(crate) file: Arc<dyn File>,
-    mapping: Option<Arc<Mapping>>,
+}
+
+impl Live {
+    pub(crate) fn header(&self) -> &SegmentHeader {
+        &self.segment.header
+    }
 }
 
 impl Segment {
-    /// The file must be at least `header.capacity` bytes long.
-    pub(crate) fn new(header: SegmentHeader, file: Arc<dyn File>, mode: ReadMode) -> io::Result<Segment> {
+    /// The file must be at least `header.capacity` bytes long. A mapping does without it: however many segments a log has,
+    /// only the live one costs descriptors.
+    pub(crate) fn new(header: SegmentHeader, file: &Arc<dyn File>, mode: ReadMode) -> io::Result<Segment> {
         let mapping = match mode {
-            ReadMode::Map => file.map(header.capacity)?.map(Arc::new),
+            ReadMode::Map => file.map(header.capacity)?,
             ReadMode::Pread => None,
         };
-        Ok(Segment { header, file, mapping })
+        let bytes = mapping.map_or_else(|| Source::Read(file.clone()), |m| Source::Mapped(Arc::new(m)));
+        Ok(Segment { header, bytes })
     }
 
     pub(crate) fn file_name(&self) -> String {
@@ -45,11 +65,11 @@ impl Segment {
         scratch: &'a mut Vec<u8>,
     ) -> Result<&'a [u8], ReadError> {
         self.check(&range)?;
-        match &self.mapping {
-            Some(mapping) => Ok(mapping.slice(range).unwrap_or_default()),
-            None => {
+        match &self.bytes {
+            Source::Mapped(mapping) => Ok(mapping.slice(range).unwrap_or_default()),
+            Source::Read(file) => {
                 scratch.resize((range.end - range.start) as usize, 0);
-                self.read(range.start, scratch)?;
+                self.read(&**file, range.start, scratch)?;
                 Ok(scratch)
             }
         }
@@ -58,29 +78,36 @@ impl Segment {
     /// The bytes of a range that [`Segment::check`] has passed, if the segment is mapped.
     #[inline]
     pub(crate) fn mapped(&self, range: Range<u64>) -> Option<&[u8]> {
-        self.mapping.as_ref()?.slice(range)
+        match &self.bytes {
+            Source::Mapped(mapping) => mapping.slice(range),
+            Source::Read(_) => None,
+        }
     }
 
     pub(crate) fn is_mapped(&self) -> bool {
-        self.mapping.is_some()
+        matches!(self.bytes, Source::Mapped(_))
     }
 
     /// The same as shared bytes that outlive the segment handle.
     pub(crate) fn shared(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
         self.check(&range)?;
-        if let Some(mapping) = &self.mapping {
-            let held = crate::storage::MappedRange::new(mapping.clone(), range);
-            return Ok(held.map(Bytes::from_owner).unwrap_or_default());
+        match &self.bytes {
+            Source::Mapped(mapping) => {
+                let held = crate::storage::MappedRange::new(mapping.clone(), range);
+                Ok(held.map(Bytes::from_owner).unwrap_or_default())
+            }
+            Source::Read(file) => {
+                let mut copy = vec![0; (range.end - range.start) as usize];
+                self.read(&**file, range.start, &mut copy)?;
+                Ok(Bytes::from(copy))
+            }
         }
-        let mut copy = vec![0; (range.end - range.start) as usize];
-        self.read(range.start, &mut copy)?;
-        Ok(Bytes::from(copy))
     }
 
     /// Hints that these bytes will be read soon.
     #[inline]
     pub(crate) fn prefetch(&self, offset: u64) {
-        if let Some(mapping) = &self.mapping {
+        if let Source::Mapped(mapping) = &self.bytes {
             mapping.prefetch(offset);
         }
     }
@@ -95,7 +122,7 @@ impl Segment {
         Err(self.corrupt(range.start, fault).into())
     }
 
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), IoFault> {
-        self.file.read_at(offset, buffer).map_err(|error| IoFault::new("read", &self.file_name(), &error))
+    fn read(&self, file: &dyn File, offset: u64, buffer: &mut [u8]) -> Result<(), IoFault> {
+        file.read_at(offset, buffer).map_err(|error| IoFault::new("read", &self.file_name(), &error))
     }
 }

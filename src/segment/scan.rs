@@ -30,17 +30,18 @@ impl Source for SegmentSource<'_> {
     }
 }
 
-/// A segment's bytes from offset 0, in memory; zeros from their end on.
+/// A segment's bytes from some offset on, in memory; zeros from their end on. Nobody asks for what lies before.
 #[derive(Debug, Default)]
 pub(crate) struct Image {
+    base: u64,
     bytes: Vec<u8>,
 }
 
 impl Image {
-    pub(crate) fn new(mut bytes: Vec<u8>) -> Image {
+    pub(crate) fn new(base: u64, mut bytes: Vec<u8>) -> Image {
         // The last bytes of a frame header or a section table may be zeros that were left out.
         bytes.resize(bytes.len() + crate::format::PAGE_BYTES, 0);
-        Image { bytes }
+        Image { base, bytes }
     }
 
     /// Offset behind the last byte of a range that is not zero; its start if there is none.
@@ -51,17 +52,20 @@ impl Image {
 
     /// The bytes of a range, as far as they were read; the rest is zeros.
     pub(crate) fn get(&self, range: Range<u64>) -> &[u8] {
-        let end = (range.end as usize).min(self.bytes.len());
-        self.bytes.get((range.start as usize).min(end)..end).unwrap_or_default()
+        let at = |offset: u64| offset.saturating_sub(self.base) as usize;
+        let end = at(range.end).min(self.bytes.len());
+        self.bytes.get(at(range.start).min(end)..end).unwrap_or_default()
     }
 }
 
 impl Source for Image {
     fn fetch(&mut self, range: Range<u64>) -> Result<&[u8], ReadError> {
-        if self.bytes.len() < range.end as usize {
-            self.bytes.resize(range.end as usize, 0);
+        let at = |offset: u64| offset.saturating_sub(self.base) as usize;
+        let (start, end) = (at(range.start), at(range.end));
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
         }
-        Ok(&self.bytes[range.start as usize..range.end as usize])
+        Ok(&self.bytes[start..end])
     }
 }
 

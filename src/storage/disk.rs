@@ -48,10 +48,10 @@ impl Disk {
     }
 
     fn wrap(&self, name: &str, file: StdFile, write: bool) -> io::Result<Arc<dyn File>> {
-        // The second descriptor is taken now, while the name is known to mean this file.
-        let direct = direct_flags().and_then(|flags| {
-            self.file(name, flags | if write { OFlags::RDWR } else { OFlags::RDONLY }).ok()
-        });
+        // The second descriptor is taken now, while the name is known to mean this file. Who only reads has no use for it:
+        // what the device has is asked by who may also write.
+        let direct =
+            direct_flags().filter(|_| write).and_then(|flags| self.file(name, flags | OFlags::RDWR).ok());
         Ok(Arc::new(DiskFile { file, direct, zeros: OnceLock::new() }))
     }
 }
@@ -239,6 +239,17 @@ impl File for DiskFile {
         self.file.read_exact_at(buffer, offset)
     }
 
+    #[cfg(target_os = "linux")]
+    fn data_from(&self, offset: u64) -> io::Result<Option<u64>> {
+        match fs::seek(&self.file, fs::SeekFrom::Data(offset)) {
+            Ok(found) => Ok(Some(found)),
+            Err(rustix::io::Errno::NXIO) => Ok(None),
+            // Not every file system knows.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::OPNOTSUPP) => Ok(Some(offset)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn read_device(&self, offset: u64, buffer: &mut [u8]) -> io::Result<DeviceRead> {
         if let Some(direct) = &self.direct {
             match Self::read_direct(direct, offset, buffer) {
@@ -346,6 +357,22 @@ mod tests {
         assert_eq!(disk.list().unwrap(), ["g"]);
         disk.remove("g").unwrap();
         assert!(disk.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn space_that_was_reserved_only_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path(), false).unwrap();
+        let file = disk.create("f").unwrap();
+        file.allocate(1 << 20).unwrap();
+        write_all_at(&*file, 512 << 10, &[7; 4096]).unwrap();
+        // A file system that cannot tell says that all may be data.
+        for (from, least) in [(0, 0), (4096, 4096), (512 << 10, 512 << 10)] {
+            let found = file.data_from(from).unwrap().unwrap();
+            assert!((least..=512 << 10).contains(&found), "{from}: {found}");
+        }
+        assert!(file.data_from((512 << 10) + 4096).unwrap().is_none_or(|at| at >= (512 << 10) + 4096));
+        assert_eq!(file.data_from(1 << 20).unwrap_or(None), None);
     }
 
     #[test]

@@ -86,8 +86,15 @@ pub trait File: Debug + Send + Sync {
     /// Fills `buffer` from `offset`; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
-    /// The same, but what the device has, not what a cache believes. Offset and length are multiples of 4096. Says how
-    /// sure that is.
+    /// Where the first byte at `offset` or behind it stands that may be other than zero; `None` if there is none up to the
+    /// end of the file. Lets whoever looks for what is written pass over space that was reserved only. A storage that cannot
+    /// tell gives back `offset`.
+    fn data_from(&self, offset: u64) -> io::Result<Option<u64>> {
+        Ok(Some(offset))
+    }
+
+    /// As [`File::read_at`], but what the device has, not what a cache believes. Offset and length are multiples of 4096.
+    /// Says how sure that is.
     fn read_device(&self, offset: u64, buffer: &mut [u8]) -> io::Result<DeviceRead>;
 
     /// Maps the first `len` bytes for reading, or `None` if this storage cannot. The file is at least that long and

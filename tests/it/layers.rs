@@ -221,6 +221,58 @@ fn what_no_file_speaks_of_is_read_from_the_log() {
     alike(&open(&memory), &files_of(&memory), 30, "and opened again");
 }
 
+/// What a close has left is not judged anew; anything behind it is, as if there were no files.
+#[test]
+fn bytes_behind_a_clean_close_are_judged_as_without_files() {
+    let (memory, mut rng) = (Memory::new(), Rng::new(8));
+    let end_of = |files: &Files| {
+        let name = files.keys().rfind(|name| name.ends_with(".seg")).unwrap().clone();
+        let used = files[&name].iter().rposition(|&byte| byte != 0).unwrap() + 1;
+        (files[&name].len(), name, used)
+    };
+    let (files, capacity, name, used) = loop {
+        let log = open(&memory);
+        live(&log, &mut rng, 100, 40);
+        log.close().unwrap();
+        let files = files_of(&memory);
+        let (capacity, name, used) = end_of(&files);
+        if used + 20_000 < capacity {
+            break (files, capacity, name, used);
+        }
+    };
+    let page = used.next_multiple_of(4096);
+    let seen = |memory: &Memory| match options().open_storage(Arc::new(memory.clone())) {
+        Ok(log) => {
+            let report = log.recovery().clone();
+            let torn = report.torn_tail.map(|torn| (torn.at, torn.bytes, torn.fault));
+            Ok((torn, report.torn_footer, report.closed_cleanly, everything(&log, 40)))
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    let clean = seen(&shelve(&files));
+    assert!(matches!(&clean, Ok((None, false, true, _))));
+    let places = [used, used + 8, used + 100, page - 1, page, page + 5000, capacity - 4097, capacity - 4096];
+    for at in places.into_iter().chain([capacity - 1]) {
+        let mut files = files.clone();
+        files.get_mut(&name).unwrap()[at] = 0xA5;
+        let is = seen(&shelve(&files));
+        assert!(is == seen(&bare(&files)), "a byte at {at} of {capacity}");
+        assert!(is != clean, "a byte at {at} of {capacity} is told");
+    }
+    // A later life, of which the files know nothing.
+    let log = open(&memory);
+    log.append("later", ANY, &[NewEvent::new("T", "")]).unwrap();
+    drop(log);
+    let mut later = files_of(&memory);
+    later.retain(|name, _| name.ends_with(".seg"));
+    later.extend(
+        files.iter().filter(|(name, _)| !name.ends_with(".seg")).map(|(n, b)| (n.clone(), b.clone())),
+    );
+    let log = open(&shelve(&later));
+    assert_eq!(log.stream_version("later"), 1);
+    assert!(matches!(log.recovery().index, IndexUse::Covers { position } if position < log.last_position()));
+}
+
 /// Whatever byte of whatever file is wrong, at the next open: the same answers.
 #[test]
 fn damaged_missing_cut_and_foreign_files_are_made_anew() {
