@@ -102,7 +102,7 @@ impl Options {
     /// event's id is remembered is recognized as a repeat and gets the first result, also after the log was opened again;
     /// older ones are only protected by [`ExpectedVersion::Exact`](crate::ExpectedVersion::Exact) and
     /// [`ExpectedVersion::NoStream`](crate::ExpectedVersion::NoStream). Costs some 60 bytes of memory per id, and reading
-    /// the window at open.
+    /// the window once, in the background, after the log was opened; appends with ids that come before that wait for it.
     pub fn idempotency_window(mut self, positions: u64) -> Self {
         self.idempotency_window = positions;
         self

@@ -110,6 +110,14 @@ pub(crate) enum Wait {
     Space { bytes: u64 },
 }
 
+/// What keeps the queue from going on until somebody, without the lock, has done something about it.
+pub(crate) enum Obstacle {
+    /// A file of the index is damaged: it must be mended.
+    Damage(Damage),
+    /// The recent ids must be read from the log.
+    IdsUnread,
+}
+
 /// Why an append cannot be, or not now.
 pub(crate) enum Refusal {
     /// With the batch that the answer rests on.

@@ -4,7 +4,7 @@
 //! in flight at a time; the next is written only after the one before is durable. The first failed write or sync ends it all:
 //! no second sync is ever tried.
 
-use crate::engine::answer::{Assigned, Sequenced};
+use crate::engine::answer::{Assigned, Obstacle, Sequenced};
 use crate::engine::batch::Batch;
 use crate::engine::layering::sealed_range;
 use crate::engine::progress::Reached;
@@ -24,6 +24,7 @@ use crate::types::{Durability, Location};
 use parking_lot::MutexGuard;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 impl Shared {
@@ -135,9 +136,12 @@ impl Shared {
     /// Takes the role and commits one batch. The role stays taken.
     pub(crate) fn drive<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) -> MutexGuard<'a, Sequencer> {
         (seq.driving, seq.driver) = (true, Some(std::thread::current().id()));
-        while let Some(damage) = seq.damage.take() {
+        while let Some(obstacle) = seq.obstacle.take() {
             self.release(seq);
-            self.mend(&damage);
+            match obstacle {
+                Obstacle::Damage(damage) => self.mend(&damage),
+                Obstacle::IdsUnread => self.learn_ids(&AtomicBool::new(false)),
+            }
             seq = self.seq.lock();
             seq.admit(&self.view);
         }

@@ -6,8 +6,8 @@ use crate::engine::answer::Wait;
 use crate::engine::cursor::Cursor;
 use crate::engine::pending::{self, Appended, FromAssigned, Names, Pending};
 use crate::engine::progress::Progress;
+use crate::engine::recent::RecentIds;
 use crate::engine::recovery::{Recovered, open_fault, recover};
-use crate::engine::relearn::relearn;
 use crate::engine::report::RecoveryReport;
 use crate::engine::request::Request;
 use crate::engine::sequencer::{Entry, Phase, Sequencer};
@@ -23,6 +23,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use uuid::Uuid;
 
@@ -159,7 +160,9 @@ impl EventLog {
         seq.says_closed = says_closed;
         seq.last_revision = view.index.last_revision;
         seq.last_creation = view.index.last_creation;
-        seq.recent = relearn(&view, options.idempotency_window);
+        let window = options.idempotency_window;
+        // There is nothing to be learned from an empty log, or for a window of no length.
+        seq.recent = (window == 0 || view.visible.position == 0).then(|| RecentIds::new(window));
         let lazies = seq.lazies.clone();
         let shared = Shared {
             options,
@@ -177,6 +180,7 @@ impl EventLog {
             spare: Mutex::new(None),
             checkpoint_due: Mutex::new(None),
             checkpoint: Mutex::new(checkpoint),
+            learning: Mutex::default(),
             making: Mutex::new(next_number),
             index_fault: Mutex::default(),
             mending: Mutex::default(),
@@ -309,6 +313,10 @@ impl EventLog {
     ) -> Result<Pending<T>, AppendError> {
         let time = shared::now();
         let shared = self.shared();
+        if !request.ids.is_empty() {
+            // Once, and not a matter of room.
+            shared.learn_ids(&AtomicBool::new(false));
+        }
         let mut seq = shared.seq.lock();
         let entered = seq.try_enter(request, time, &shared.view);
         let disk_full = seq.disk_full.clone();

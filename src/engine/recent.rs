@@ -1,7 +1,7 @@
 //! Recent ids: which appends near the end of the log carried which ids of the caller's.
 //!
 //! Owns the window: an append is remembered while its last event is among the last N positions. Both this and what
-//! `relearn.rs` makes of the log at open follow from the log alone, so a repeat is known before and after reopening alike.
+//! `relearn.rs` makes of the log after an open follow from the log alone, so a repeat is known before and after reopening alike.
 
 use crate::types::Location;
 use foldhash::fast::RandomState;

@@ -1,46 +1,65 @@
-//! Relearning the recent ids from the log, when it is opened.
+//! Learning the recent ids from a log that was opened.
 //!
-//! Owns the reading of the window's frames; what is remembered of them is in `recent.rs`.
+//! Owns the reading of the window's frames; what is remembered of them is in `recent.rs`. No append with ids is sequenced before
+//! it is done, so that none is missing from either; appends without ids need not wait for it.
 
 use crate::engine::frames::read_header;
 use crate::engine::recent::{RecentIds, Remembered};
-use crate::engine::view::{View, segment_at};
+use crate::engine::shared::Shared;
+use crate::engine::view::segment_at;
 use crate::format::FIRST_FRAME;
 use crate::format::frame::FrameKind;
 use crate::format::record::Record;
 use crate::format::section::{IdBlock, SectionKind, Sections};
 use crate::segment::reader::Segment;
 use crate::types::Location;
+use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
-/// The appends with ids among the last positions of the log that was just opened.
-pub(crate) fn relearn(view: &View, window: u64) -> RecentIds {
-    let mut recent = RecentIds::new(window);
-    let end = view.visible.position;
-    if window == 0 || end == 0 {
-        return recent;
-    }
-    // A damaged index file is for somebody else to mend: reading too much does no harm.
-    let mark = view.index.mark_before(end.saturating_sub(window) + 1).ok().flatten();
-    let Some(first) = view.segments.first() else { return recent };
-    let from = mark.unwrap_or(Location { segment: first.header.ordinal, offset: FIRST_FRAME });
-    for segment in view.segments.iter().filter(|segment| segment.header.ordinal >= from.segment) {
-        let ordinal = segment.header.ordinal;
-        let start = if ordinal == from.segment { from.offset } else { FIRST_FRAME };
-        let frames_end = match segment_at(&view.segments, ordinal + 1) {
-            Some(next) => next.header.previous.end,
-            None => view.visible.end.offset,
-        };
-        let mut offset = start;
-        let mut scratch = Vec::new();
-        while offset < frames_end {
-            // Only a damaged header ends the walk through a segment: nothing says where the next frame stands.
-            let Some(len) = note_frame(&mut recent, segment, offset, &mut scratch) else { break };
-            offset += len;
+impl Shared {
+    /// Reads the recent ids, if nobody has. Blocks for that, or until `stop` says that nobody needs them. The caller holds no
+    /// lock.
+    pub(crate) fn learn_ids(&self, stop: &AtomicBool) {
+        let _one_at_a_time = self.learning.lock();
+        if self.seq.lock().recent.is_some() {
+            return;
+        }
+        if let Some(recent) = self.read_recent(stop) {
+            self.seq.lock().recent = Some(recent);
         }
     }
-    recent.forget(end);
-    recent
+
+    /// The appends with ids among the last positions of the log.
+    fn read_recent(&self, stop: &AtomicBool) -> Option<RecentIds> {
+        let window = self.options.idempotency_window;
+        let mut recent = RecentIds::new(window);
+        let (mark, segments, visible) = self.ask(|view| {
+            let from = view.visible.position.saturating_sub(window) + 1;
+            Ok((view.index.mark_before(from)?, view.segments.clone(), view.visible))
+        });
+        let Some(first) = segments.first() else { return Some(recent) };
+        let from = mark.unwrap_or(Location { segment: first.header.ordinal, offset: FIRST_FRAME });
+        for segment in segments.iter().filter(|segment| segment.header.ordinal >= from.segment) {
+            let ordinal = segment.header.ordinal;
+            let start = if ordinal == from.segment { from.offset } else { FIRST_FRAME };
+            let frames_end = match segment_at(&segments, ordinal + 1) {
+                Some(next) => next.header.previous.end,
+                None => visible.end.offset,
+            };
+            let mut offset = start;
+            let mut scratch = Vec::new();
+            while offset < frames_end {
+                if stop.load(Ordering::Relaxed) {
+                    return None;
+                }
+                // Only a damaged header ends the walk through a segment: nothing says where the next frame stands.
+                let Some(len) = note_frame(&mut recent, segment, offset, &mut scratch) else { break };
+                offset += len;
+            }
+        }
+        recent.forget(visible.position);
+        Some(recent)
+    }
 }
 
 /// Remembers one frame; its length.

@@ -3,7 +3,7 @@
 //! Owns the order of the log from the moment of acceptance. Never touches a file and never waits: what cannot be done now
 //! is queued, in order, and done when the batch before is taken or space is found.
 
-use crate::engine::answer::{Assigned, AssignedRun, Refusal, Repeat, Runs, Sequenced, Wait};
+use crate::engine::answer::{Assigned, AssignedRun, Obstacle, Refusal, Repeat, Runs, Sequenced, Wait};
 use crate::engine::batch::Batch;
 use crate::engine::head::{Head, Heads, KeptHead, Unsettled};
 use crate::engine::lazies::Lazies;
@@ -17,7 +17,6 @@ use crate::format::frame::FRAME_HEADER_BYTES;
 use crate::format::section::ENTRY_BYTES;
 use crate::format::segment::{Link, SegmentHeader};
 use crate::format::{FIRST_FRAME, PAGE_BYTES};
-use crate::layer::Damage;
 use foldhash::fast::FixedState;
 use parking_lot::RwLock;
 use std::collections::{HashMap, VecDeque};
@@ -85,10 +84,10 @@ pub(crate) struct Sequencer {
     /// The last revision and the last creation ordinal that were given.
     pub(crate) last_revision: u64,
     pub(crate) last_creation: u64,
-    /// What must be mended in the index before appends can go on.
-    pub(crate) damage: Option<Damage>,
-    /// The ids that callers gave to events near the end.
-    pub(crate) recent: RecentIds,
+    /// What must be done before the queue can go on.
+    pub(crate) obstacle: Option<Obstacle>,
+    /// The ids that callers gave to events near the end. `None` until they have been read from the log.
+    pub(crate) recent: Option<RecentIds>,
     pub(crate) lazies: Arc<Lazies>,
     heads: Heads,
     pub(crate) table: Vec<u8>,
@@ -130,8 +129,8 @@ impl Sequencer {
             unsettled_kept: HashMap::default(),
             last_revision: 0,
             last_creation: 0,
-            damage: None,
-            recent: RecentIds::default(),
+            obstacle: None,
+            recent: None,
             lazies: Arc::default(),
             heads: Heads::default(),
             table: Vec::new(),
@@ -148,7 +147,7 @@ impl Sequencer {
         self.poisoned.is_none()
             && (!self.open.is_empty()
                 || (!self.queue.is_empty() && self.needs_space.is_none())
-                || self.damage.is_some())
+                || self.obstacle.is_some())
     }
 
     /// Whether appends wait for room.
@@ -291,7 +290,12 @@ impl Sequencer {
         let answer = |result, batch| Sequenced { result, batch, written: false, repeats: None };
         // 1. Was it appended before? Asked first: a repeat must not meet the versions that its original left behind.
         if !request.ids.is_empty() {
-            match self.recent.look_up(&request.ids, request.has_key, self.tail.chain.next_position - 1) {
+            let end = self.appended();
+            let Some(recent) = &mut self.recent else {
+                self.obstacle = Some(Obstacle::IdsUnread);
+                return Err(Wait::Turn);
+            };
+            match recent.look_up(&request.ids, request.has_key, end) {
                 Seen::New => {}
                 Seen::Key { place, batch } => {
                     let repeats = Some(Arc::new(Repeat::new(request, place)));
@@ -306,7 +310,7 @@ impl Sequencer {
             Err(Refusal::Told(error, batch)) => return Ok(answer(Err(error), batch)),
             Err(Refusal::Unknown(damage)) => {
                 // Whoever drives mends the index, and this one takes its turn then.
-                self.damage = Some(damage);
+                self.obstacle = Some(Obstacle::Damage(damage));
                 return Err(Wait::Turn);
             }
         };

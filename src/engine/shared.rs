@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) checkpoint_due: Mutex<Option<DurablePlace>>,
     /// The checkpoint as it is on disk. Held while it is written.
     pub(crate) checkpoint: Mutex<Checkpoint>,
+    /// Held by whoever reads the recent ids.
+    pub(crate) learning: Mutex<()>,
     /// The number of the next index file. Held by whoever makes them.
     pub(crate) making: Mutex<u64>,
     /// The last try to make an index file failed, and how.

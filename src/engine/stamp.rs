@@ -70,8 +70,8 @@ impl Sequencer {
         self.stamp(FrameKind::Append, time, request.events, &table, &request.body, request.body_checksum);
         self.open.has_appends = true;
         self.table = table;
-        if !request.ids.is_empty() {
-            self.recent.note(Remembered {
+        if let (false, Some(recent)) = (request.ids.is_empty(), &mut self.recent) {
+            recent.note(Remembered {
                 first_position,
                 last_position: position - 1,
                 place: Location { segment: self.open.segment, offset: frame_offset },

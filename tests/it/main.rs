@@ -22,6 +22,7 @@ mod lazily;
 mod model;
 mod overwritten;
 mod promises;
+mod repeats;
 mod properties;
 // The fuzz targets include these two as well, and use what is not used here.
 #[allow(dead_code, unused_imports)]
