@@ -14,9 +14,10 @@ use std::sync::Arc;
 impl Options {
     /// Opens the log in a directory for reading and writing, recovering it if its last user did not close it.
     ///
-    /// Blocks for the recovery: it reads the frames of all segments, and the last segment in full. When it returns,
-    /// everything that the log shows is durable. What recovery did is in
-    /// [`EventLog::recovery`](crate::EventLog::recovery).
+    /// Blocks for the recovery: it reads the headers of all segments, the frames that no index file speaks of (after a clean
+    /// close hardly any, after a crash some [`index_after_bytes`](Options::index_after_bytes) and the segment that is being
+    /// filled), and unless the log was closed, the last segment in full. When it returns, everything that the log shows is
+    /// durable. What recovery did is in [`EventLog::recovery`](crate::EventLog::recovery).
     ///
     /// # Errors
     /// See [`OpenError`]; none of them changes acknowledged data.
