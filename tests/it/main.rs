@@ -22,8 +22,8 @@ mod lazily;
 mod model;
 mod overwritten;
 mod promises;
-mod repeats;
 mod properties;
+mod repeats;
 // The fuzz targets include these two as well, and use what is not used here.
 #[allow(dead_code, unused_imports)]
 mod scribe;
