@@ -1,0 +1,15 @@
+//! The repository from outside: each rule of allsource's traits, against ours and, where it applies, against the one that
+//! allsource keeps in memory.
+
+mod agreement;
+mod beside;
+mod differences;
+mod framework;
+mod given;
+mod input;
+mod kill;
+mod many;
+mod races;
+mod reopened;
+mod stored;
+mod turns;
