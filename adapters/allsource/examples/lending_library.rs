@@ -4,9 +4,10 @@
 //! cargo run --release -p annals-allsource --example lending_library -- [DIR]
 //! ```
 //!
-//! Each run is a day. A book is an event stream, a branch is a tenant. The clerks know nothing but the repository that allsource's
-//! container hands out: they load a stream, decide, and append if nobody else was faster; who was slower looks again.
-//! Without DIR the log is kept in `target/lending-library`; run again, the library goes on where it was, also after a crash.
+//! Each run is a day. A book is an event stream, a branch is a tenant. The clerks know nothing but the repository that
+//! allsource's container hands out: they load a stream, decide, and append if nobody else was faster; who was slower looks
+//! again. Without DIR the log is kept in `target/lending-library`; run again, the library goes on where it was, also after a
+//! crash.
 
 use allsource_core::AllSourceError;
 use allsource_core::domain::entities::{Event, EventStream};
@@ -61,11 +62,11 @@ async fn run(directory: &Path, out: &mut (impl Write + Send)) -> Result<(), Fail
         .try_build()?;
     let streams = container.event_stream_repository();
 
+    let (found, streams_found) = (repository.log().last_position(), streams.count_streams().await?);
     let mut calendar = streams.get_or_create_stream(&EntityId::new("calendar".into())?).await?;
-    let found = (repository.log().last_position(), streams.count_streams().await?);
     let opened = event("library.opened", "calendar", "library", "")?;
     let day = streams.append_to_stream(&mut calendar, opened).await?;
-    writeln!(out, "Day {day}. Found in {}: {} events in {} streams", directory.display(), found.0, found.1)?;
+    writeln!(out, "Day {day}. Found in {}: {found} events in {streams_found} streams", directory.display())?;
 
     let clerks = READERS.map(|reader| tokio::spawn(serve(streams.clone(), reader)));
     for (reader, clerk) in READERS.into_iter().zip(clerks) {
@@ -147,7 +148,11 @@ async fn report(streams: &Streams, out: &mut (impl Write + Send)) -> Result<(), 
                 (stream.partition_key().partition_id(), streams.get_watermark(id).await?);
             let place =
                 holder(&stream)?.map_or("on the shelf".to_owned(), |reader| format!("{reader} has it"));
-            writeln!(out, "{branch:<8}{id:<16}{partition:>11}{version:>9}{watermark:>11}  {place}")?;
+            writeln!(
+                out,
+                "{branch:<8}{:<16}{partition:>11}{version:>9}{watermark:>11}  {place}",
+                id.as_str()
+            )?;
             if !streams.verify_gapless(id).await? {
                 return Err(format!("{id} has gaps").into());
             }

@@ -9,6 +9,7 @@ use allsource_core::error::{AllSourceError, Result};
 use annals::StreamInfo;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 
 /// As it is stored. allsource works partitions out with a hash that may be another one with the next Rust: a stream stays
 /// where it was put.
@@ -31,14 +32,20 @@ impl Birth {
     }
 
     /// Its bytes, which will be read as what they are made of.
+    ///
+    /// # Errors
+    /// If they would not: allsource lets handles be deserialized without looking at what they say.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        let bytes = serde_json::to_vec(self)?;
-        let back: Birth = serde_json::from_slice(&bytes)?;
-        if back != *self || back.partition_key().is_err() {
-            let text = format!("a stream cannot be made with {self:?}: it would not come back the same");
-            return Err(AllSourceError::InvalidInput(text));
-        }
-        Ok(bytes)
+        let refuse = |why: &dyn Display| {
+            let (partition, partitions, made) = (self.partition, self.partitions, self.created_at);
+            AllSourceError::InvalidInput(format!(
+                "a stream cannot be made in partition {partition} of {partitions}, at {made:?}: {why}"
+            ))
+        };
+        self.partition_key().map_err(|error| refuse(&error))?;
+        let bytes = serde_json::to_vec(self).map_err(|error| refuse(&error))?;
+        let back: Birth = serde_json::from_slice(&bytes).map_err(|error| refuse(&error))?;
+        if back == *self { Ok(bytes) } else { Err(refuse(&"it would be read as another time")) }
     }
 
     /// What was decided of a stream of the log.

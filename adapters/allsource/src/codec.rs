@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::fmt::Display;
 use uuid::Uuid;
 
 /// What is stored beside the payload.
@@ -20,7 +21,7 @@ struct Beside<'a> {
     tenant: Cow<'a, str>,
     timestamp: DateTime<Utc>,
     version: i64,
-    /// Not there is none; `null` is what somebody gave.
+    /// `null` is a value like any other: only an event without metadata has none here.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     metadata: Option<Cow<'a, Value>>,
 }
@@ -40,7 +41,7 @@ impl<'a> Encoded<'a> {
     /// # Errors
     /// If it would not come back as it is: nested more deeply than a reader follows, for example.
     pub(crate) fn of(event: &'a Event) -> Result<Encoded<'a>, AllSourceError> {
-        let refuse = |why: &dyn std::fmt::Display| {
+        let refuse = |why: &dyn Display| {
             let text =
                 format!("event {}: what is stored of it would not be read as it is: {why}", event.id());
             AllSourceError::InvalidEvent(text)

@@ -30,9 +30,9 @@
 //!
 //! Below the namespace, which is `allsource` unless another one is chosen:
 //!
-//! * stream `allsource/stream/<entity>`: the events, their versions being those of allsource. The payload is the event's, as JSON;
-//!   the metadata is a JSON object with its `id`, `tenant`, `timestamp`, `version`, and `metadata` if it has any. The attributes
-//!   of the stream are a JSON object with its `partition` of how many `partitions`, and when it was `created_at`;
+//! * stream `allsource/stream/<entity>`: the events, their versions being those of allsource. The payload is the event's, as
+//!   JSON; the metadata is a JSON object with its `id`, `tenant`, `timestamp`, `version`, and `metadata` if it has any. The
+//!   attributes of the stream are a JSON object with its `partition` of how many `partitions`, and when it was `created_at`;
 //! * kept value `allsource/partition/<partition>/<entity>`, empty: the streams of each partition;
 //! * tenant `allsource/<tenant>`, to which a stream is bound by its first event.
 

@@ -46,7 +46,8 @@ impl StreamRepository {
         Ok(StreamRepository::new(EventLog::open(path)?))
     }
 
-    /// Keeps streams in a log that is open, which may hold other things as well. Reads and writes nothing by itself.
+    /// Keeps streams in a log that is open, which may hold other things as well. Reads and writes nothing by itself. The log must
+    /// have its background threads, as it has by default: else nobody would write what is awaited.
     pub fn new(log: EventLog) -> StreamRepository {
         StreamRepository::in_namespace(log, StreamRepository::NAMESPACE)
     }

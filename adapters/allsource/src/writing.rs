@@ -65,8 +65,8 @@ impl StreamRepository {
     /// * `InvalidEvent` if the event would not be read as it is (a payload that is nested more than some 120 levels deep).
     /// * `InvalidInput` if an id or a type is too long for the log, the type is empty, or the event is larger than
     ///   [`Options::append_bytes_max`](annals::Options::append_bytes_max).
-    /// * `ReadOnly` and `StorageError` if the log refuses: full, closed, poisoned, or the stream cannot be read. Of a poisoned log
-    ///   the text says whether the outcome is unknown.
+    /// * `ReadOnly` and `StorageError` if the log refuses: full, closed, poisoned, or the stream cannot be read. Of a poisoned
+    ///   log the text says whether the outcome is unknown.
     pub async fn append_to_stream(&self, stream: &mut EventStream, event: Event) -> Result<u64> {
         may_append(stream, &event)?;
         let encoded = Encoded::of(&event)?;
@@ -106,7 +106,7 @@ impl StreamRepository {
         let (entity, events) = (stream.stream_id(), stream.events_from(1));
         loop {
             let at = match self.known(entity)? {
-                Some(known) => Some(self.begins_alike(stream, known).await?),
+                Some(known) => Some(self.begins_alike(entity, known, &events).await?),
                 None => None,
             };
             let lacking = events.get(at.unwrap_or(0) as usize..).unwrap_or_default();
@@ -182,18 +182,17 @@ impl StreamRepository {
     }
 
     /// What is stored must be what the handle begins with. How many events that is.
-    async fn begins_alike(&self, stream: &EventStream, known: Known) -> Result<u64> {
-        let (entity, version) = (stream.stream_id(), known.info.version);
-        let handle = stream.events_from(1);
-        if version > handle.len() as u64 {
-            return Err(conflict(entity, stream.current_version(), version));
+    async fn begins_alike(&self, entity: &EntityId, known: Known, handle: &[&Event]) -> Result<u64> {
+        let stored = known.info.version;
+        if stored > handle.len() as u64 {
+            return Err(conflict(entity, handle.len() as u64, stored));
         }
-        let mut stored = self.events(entity, version);
+        let mut events = self.events(entity, stored);
         for event in handle {
-            let Some((version, stored)) = stored.next().await? else { break };
+            let Some((version, stored)) = events.next().await? else { break };
             alike(entity, version, event, &stored)?;
         }
-        Ok(version)
+        Ok(stored)
     }
 }
 
