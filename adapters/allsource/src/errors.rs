@@ -5,7 +5,7 @@
 use allsource_core::domain::entities::{Event, EventStream};
 use allsource_core::domain::value_objects::EntityId;
 use allsource_core::error::AllSourceError;
-use annals::{AppendError, ReadError};
+use annals::{AppendError, ReadError, StreamInfo};
 use std::fmt::Display;
 
 /// A handle is not at the version that is stored.
@@ -68,6 +68,11 @@ pub(crate) fn unreadable(entity: &EntityId, error: &ReadError) -> AllSourceError
 /// Something is not in the log as it should be. It is called as the log calls it.
 pub(crate) fn damaged(name: &str, what: impl Display) -> AllSourceError {
     AllSourceError::StorageError(format!("{name:?} in the log: {what}"))
+}
+
+/// A stream has fewer events than its version says.
+pub(crate) fn incomplete(info: &StreamInfo, found: u64) -> AllSourceError {
+    damaged(&info.id, format_args!("only {found} of its {} events are there", info.version))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Owns the calls of the traits that do so. Gives way to other tasks while it reads.
 
 use crate::codec::decode;
-use crate::errors::{damaged, unreadable};
+use crate::errors::{incomplete, unreadable};
 use crate::repository::{Known, StreamRepository};
 use crate::turn::{next, turn};
 use allsource_core::domain::entities::{Event, EventStream};
@@ -71,8 +71,7 @@ impl StreamRepository {
             events.push(event);
         }
         if events.len() as u64 != info.version {
-            let (found, version) = (events.len(), info.version);
-            return Err(damaged(&info.id, format_args!("{found} of {version} events are there")));
+            return Err(incomplete(&info, events.len() as u64));
         }
         EventStream::reconstruct(
             entity.clone(),

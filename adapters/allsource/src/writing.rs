@@ -4,7 +4,7 @@
 
 use crate::birth::Birth;
 use crate::codec::{Encoded, decode};
-use crate::errors::{conflict, invalid, parted, refused, unreadable};
+use crate::errors::{conflict, incomplete, invalid, parted, refused, unreadable};
 use crate::repository::{Known, StreamRepository};
 use crate::rules::{may_append, may_save};
 use crate::turn::turn;
@@ -183,16 +183,18 @@ impl StreamRepository {
 
     /// What is stored must be what the handle begins with. How many events that is.
     async fn begins_alike(&self, entity: &EntityId, known: Known, handle: &[&Event]) -> Result<u64> {
-        let stored = known.info.version;
-        if stored > handle.len() as u64 {
-            return Err(conflict(entity, handle.len() as u64, stored));
+        let (stored, has) = (known.info.version, handle.len() as u64);
+        if stored > has {
+            return Err(conflict(entity, has, stored));
         }
+        let mut compared = 0;
         let mut events = self.events(entity, stored);
         for event in handle {
             let Some((version, stored)) = events.next().await? else { break };
             alike(entity, version, event, &stored)?;
+            compared = version;
         }
-        Ok(stored)
+        if compared == stored { Ok(stored) } else { Err(incomplete(&known.info, compared)) }
     }
 }
 
