@@ -62,7 +62,7 @@ impl StreamRepository {
     ///   again, decide again.
     /// * `ValidationError` if the event is of another entity or another tenant than the stream, or if the handle holds fewer
     ///   events than it counts (which can only be deserialized).
-    /// * `InvalidEvent` if the event would not be read as it is (a payload that is nested more than some 120 levels deep).
+    /// * `InvalidEvent` if the event would not be read as it is (JSON that is nested more than some 120 levels deep).
     /// * `InvalidInput` if an id or a type is too long for the log, the type is empty, or the event is larger than
     ///   [`Options::append_bytes_max`](annals::Options::append_bytes_max).
     /// * `ReadOnly` and `StorageError` if the log refuses: full, closed, poisoned, or the stream cannot be read. Of a poisoned

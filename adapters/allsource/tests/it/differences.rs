@@ -296,8 +296,6 @@ async fn what_could_not_be_read_again_is_refused() {
     let in_payload = event_of("acme", "entity-1", deep());
     let mut in_metadata = event("entity-1", 1);
     in_metadata.metadata = Some(deep());
-    let mut leap_years = event("entity-1", 1);
-    leap_years.timestamp = chrono::DateTime::<chrono::Utc>::MAX_UTC;
     for event in [in_payload, in_metadata] {
         let mut stream = EventStream::new(id("entity-1"));
         assert_eq!(theirs.append_to_stream(&mut stream, event.clone()).await.unwrap(), 1);

@@ -11,6 +11,7 @@ use serde_json::json;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::sync::Barrier;
 
 const RUNNERS: usize = 8;
@@ -181,6 +182,12 @@ fn held_back() -> (StreamRepository, Gated) {
     let gated = Gated::default();
     let store = StreamRepository::new(Options::new().open_storage(Arc::new(gated.clone())).unwrap());
     gated.close();
+    // Who blocks the thread that would open it is to fail, not to hang.
+    let late = gated.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(60));
+        late.open_up();
+    });
     (store, gated)
 }
 

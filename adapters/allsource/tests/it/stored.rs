@@ -1,6 +1,6 @@
 //! What stands in the log: names and bytes, readable without this crate, and given back exactly.
 
-use crate::given::{assert_same, event, event_of, events, id, loaded, ours, tenant, unsaved};
+use crate::given::{Store, assert_same, event, event_of, events, id, loaded, ours, tenant, unsaved};
 use allsource_core::domain::entities::{Event, EventStream};
 use allsource_core::domain::value_objects::PartitionKey;
 use annals::{Durability, EventLog, ExpectedVersion, NewEvent, Options};
@@ -8,6 +8,7 @@ use annals_allsource::StreamRepository;
 use chrono::DateTime;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const BIRTH: &str = r#"{"partition":7,"partitions":32,"created_at":"2026-02-03T04:05:06.000000789Z"}"#;
 const PAYLOAD: &str = r#"{"total":42.5}"#;
@@ -155,7 +156,7 @@ async fn a_saved_handle_is_one_append() {
 /// The same number may be written in several ways; order and spelling of a payload are those of its value.
 #[tokio::test]
 async fn numbers_come_back_to_the_last_digit() {
-    let store: crate::given::Store = std::sync::Arc::new(ours());
+    let store: Store = Arc::new(ours());
     let numbers = json!([
         0.1 + 0.2,
         f64::MAX,
