@@ -4,7 +4,7 @@
 
 use crate::errors::damaged;
 use allsource_core::domain::entities::EventStream;
-use allsource_core::domain::value_objects::PartitionKey;
+use allsource_core::domain::value_objects::{EntityId, PartitionKey};
 use allsource_core::error::{AllSourceError, Result};
 use annals::StreamInfo;
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use std::fmt::Display;
 
 /// As it is stored. allsource works partitions out with a hash that may be another one with the next Rust: a stream stays
 /// where it was put.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Birth {
     partition: u32,
     partitions: u32,
@@ -31,28 +31,28 @@ impl Birth {
         }
     }
 
-    /// Its bytes, which will be read as what they are made of.
+    /// Its bytes.
     ///
     /// # Errors
-    /// If they would not: allsource lets handles be deserialized without looking at what they say.
-    pub(crate) fn encode(&self) -> Result<Vec<u8>> {
-        let refuse = |why: &dyn Display| {
-            let (partition, partitions, made) = (self.partition, self.partitions, self.created_at);
-            AllSourceError::InvalidInput(format!(
-                "a stream cannot be made in partition {partition} of {partitions}, at {made:?}: {why}"
-            ))
-        };
-        self.partition_key().map_err(|error| refuse(&error))?;
-        let bytes = serde_json::to_vec(self).map_err(|error| refuse(&error))?;
-        let back: Birth = serde_json::from_slice(&bytes).map_err(|error| refuse(&error))?;
-        if back == *self { Ok(bytes) } else { Err(refuse(&"it would be read as another time")) }
+    /// If the partition is none: handles can be deserialized, and then say anything.
+    pub(crate) fn encode(&self, entity: &EntityId) -> Result<Vec<u8>> {
+        self.partition_key().map_err(|error| {
+            AllSourceError::InvalidInput(format!("stream {:?} cannot be made: {error}", entity.as_str()))
+        })?;
+        Ok(serde_json::to_vec(self)?)
     }
 
     /// What was decided of a stream of the log.
+    ///
+    /// # Errors
+    /// If its attributes do not say so: it is no stream of ours.
     pub(crate) fn decode(info: &StreamInfo) -> Result<Birth> {
-        serde_json::from_slice(&info.attributes).map_err(|error| {
-            damaged(&info.id, format_args!("its attributes do not say its partition ({error}); who made it?"))
-        })
+        let foreign = |why: &dyn Display| {
+            damaged(&info.id, format_args!("its attributes do not say its partition ({why}); who made it?"))
+        };
+        let birth: Birth = serde_json::from_slice(&info.attributes).map_err(|error| foreign(&error))?;
+        birth.partition_key().map_err(|error| foreign(&error))?;
+        Ok(birth)
     }
 
     pub(crate) fn partition(&self) -> u32 {

@@ -116,7 +116,6 @@ impl Events<'_> {
 
 /// When a stream was last appended to, or else made. Clocks may have been set back between the two.
 fn updated_at(created_at: DateTime<Utc>, last_append_nanos: u64) -> DateTime<Utc> {
-    let seconds = (last_append_nanos / 1_000_000_000) as i64;
-    let appended = DateTime::from_timestamp(seconds, (last_append_nanos % 1_000_000_000) as u32);
-    appended.map_or(created_at, |appended| appended.max(created_at))
+    let nanos = i64::try_from(last_append_nanos).unwrap_or(i64::MAX);
+    DateTime::from_timestamp_nanos(nanos).max(created_at)
 }

@@ -153,7 +153,7 @@ impl StreamRepository {
         if at.is_none() {
             let birth = Birth::of(stream);
             let in_partition = self.names.partition(birth.partition()).name(entity.as_str());
-            batch = batch.create(&name, expected, &birth.encode()?).keep(&in_partition, "");
+            batch = batch.create(&name, expected, &birth.encode(entity)?).keep(&in_partition, "");
         }
         if !events.is_empty() {
             batch = batch.append(&name, expected, events);

@@ -77,25 +77,28 @@ async fn what_others_have_in_the_log_is_not_ours() {
     assert_eq!(store.get_watermark(&id("entity-1")).await.unwrap(), 3);
 }
 
-/// A stream in our namespace that does not say its partition.
+/// A stream in our namespace that does not say its partition, or one that is none.
 #[tokio::test]
 async fn a_stream_that_we_did_not_make_is_told_and_not_touched() {
-    let store = ours();
-    let name = "allsource/stream/entity-1";
-    store.log().append(name, ExpectedVersion::Any, &[NewEvent::new("T", "{}")]).unwrap();
-    let mut handle = EventStream::new(id("entity-1"));
-    for text in [
-        storage(store.load_stream(&id("entity-1")).await),
-        storage(store.get_or_create_stream(&id("entity-1")).await),
-        storage(store.append_to_stream(&mut handle, event("entity-1", 1)).await),
-        storage(store.save_stream(&handle).await),
-        storage(store.verify_gapless(&id("entity-1")).await),
-        storage(store.partition_stats().await),
-    ] {
-        says(&text, &[name, "partition"]);
+    let none = r#"{"partition":32,"partitions":32,"created_at":"2026-02-03T04:05:06Z"}"#;
+    for attributes in ["", "{}", none] {
+        let store = ours();
+        let name = "allsource/stream/entity-1";
+        store.log().create_stream(name, ExpectedVersion::Any, attributes.as_bytes()).unwrap();
+        let mut handle = EventStream::new(id("entity-1"));
+        for text in [
+            storage(store.load_stream(&id("entity-1")).await),
+            storage(store.get_or_create_stream(&id("entity-1")).await),
+            storage(store.append_to_stream(&mut handle, event("entity-1", 1)).await),
+            storage(store.save_stream(&handle).await),
+            storage(store.verify_gapless(&id("entity-1")).await),
+            storage(store.partition_stats().await),
+        ] {
+            says(&text, &[name, "who made it?"]);
+        }
+        assert_eq!(store.log().last_position(), 0);
+        assert_eq!(store.count_streams().await.unwrap(), 1, "it is there all the same");
     }
-    assert_eq!(store.log().last_position(), 1);
-    assert_eq!(store.count_streams().await.unwrap(), 1, "it is there all the same");
 }
 
 /// An event in one of our streams that somebody else has appended, with the log's own calls.

@@ -166,7 +166,7 @@ async fn a_partition_that_is_none_is_refused_and_one_beyond_32_kept() {
         stream["partition_key"] = json!({"partition_id": id, "partition_count": count});
         serde_json::from_value::<EventStream>(stream).unwrap()
     };
-    says(&input(store.save_stream(&with(7, 7)).await), &["partition", "7"]);
+    says(&input(store.save_stream(&with(7, 7)).await), &["\"entity-1\"", "partition", "7"]);
     assert_eq!(store.count_streams().await.unwrap(), 0);
     store.save_stream(&with(1000, 1024)).await.unwrap();
     let key = PartitionKey::from_partition_id(1000, 1024).unwrap();
