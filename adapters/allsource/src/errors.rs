@@ -23,12 +23,16 @@ pub(crate) fn conflict(entity: &EntityId, handle: u64, stored: u64) -> AllSource
 
 /// A handle has another event at a version than the one that is stored.
 pub(crate) fn parted(entity: &EntityId, version: u64, handle: &Event, stored: &Event) -> AllSourceError {
+    let (expected, found) = (handle.id(), stored.id());
+    let found = if found == expected {
+        "it is stored with other contents".to_owned()
+    } else {
+        format!("event {found} is stored there")
+    };
     AllSourceError::ConcurrencyError(format!(
-        "stream {:?}: expected event {} at version {version}, as the handle has it, but event {} is stored there; \
-         somebody else has appended: load the stream again and decide again",
-        entity.as_str(),
-        handle.id(),
-        stored.id()
+        "stream {:?}: expected event {expected} at version {version}, as the handle has it, but {found}; somebody else \
+         has appended: load the stream again and decide again",
+        entity.as_str()
     ))
 }
 

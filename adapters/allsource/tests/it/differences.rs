@@ -172,15 +172,13 @@ async fn a_handle_with_other_events_is_not_saved() {
         for event in [a, b, event("entity-1", 3)] {
             other.append_event(event).unwrap();
         }
-        for handle in [unsaved("entity-1", 3), other] {
+        for (handle, found) in [(unsaved("entity-1", 3), "is stored there"), (other, "with other contents")] {
             let saved = store.save_stream(&handle).await;
             if overwrites {
                 saved.unwrap();
             } else {
-                says(
-                    &concurrency(saved),
-                    &["\"entity-1\"", "at version 1", &events(&handle)[0].id().to_string()],
-                );
+                let expected = events(&handle)[0].id().to_string();
+                says(&concurrency(saved), &["\"entity-1\"", "at version 1", &expected, found]);
                 assert_same(&loaded(&store, "entity-1").await, &stream);
             }
         }

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod beside;
+mod broken;
 mod differences;
 mod framework;
 mod given;
