@@ -163,7 +163,7 @@ async fn report(streams: &Streams, out: &mut (impl Write + Send)) -> Result<(), 
     writeln!(out, "\n{} streams in {} partitions", streams.count_streams().await?, partitions.len())?;
     writeln!(
         out,
-        "Each of {events} times a book changed hands, it was there to be lent, or with who returned it."
+        "Books changed hands {events} times: always lent from the shelf, always returned by who had them."
     )?;
     Ok(())
 }
