@@ -1,0 +1,59 @@
+//! What mako-engine 0.23 promises.
+
+use annals_mako::MakoStore;
+use mako::deadline::Deadline;
+use mako::envelope::NewEvent;
+use mako::error::EngineError;
+use mako::event_store::{AppendBatch, AppendResult, AtomicAppend, CorrelationEntry, ExpectedVersion};
+use mako::ids::StreamId;
+use mako::outbox::PendingOutbox;
+use mako_engine as mako;
+
+/// What can be appended to.
+trait Store: AtomicAppend {}
+impl<S: AtomicAppend> Store for S {}
+
+/// Appends events.
+async fn append(
+    store: &impl Store,
+    stream: &StreamId,
+    expected: ExpectedVersion,
+    events: &[NewEvent],
+) -> Result<AppendResult, EngineError> {
+    store.append(AppendBatch::new(stream, expected, events)).await
+}
+
+/// Appends events with all that belongs to them.
+async fn append_all(
+    store: &MakoStore,
+    stream: &StreamId,
+    expected: ExpectedVersion,
+    events: &[NewEvent],
+    outbox: &[PendingOutbox],
+    deadlines: &[Deadline],
+    correlations: &[CorrelationEntry],
+) -> Result<AppendResult, EngineError> {
+    let batch = AppendBatch::new(stream, expected, events);
+    store.append(batch.outbox(outbox).deadlines(deadlines).correlations(correlations)).await
+}
+
+#[path = "both/appends.rs"]
+mod appends;
+#[path = "both/checkpoints.rs"]
+mod checkpoints;
+#[path = "both/deadlines.rs"]
+mod deadlines;
+#[path = "both/events.rs"]
+mod events;
+#[path = "both/listing.rs"]
+mod listing;
+#[path = "both/make.rs"]
+mod make;
+#[path = "both/outbox.rs"]
+mod outbox;
+#[path = "both/partners.rs"]
+mod partners;
+#[path = "both/registry.rs"]
+mod registry;
+#[path = "both/snapshots.rs"]
+mod snapshots;
