@@ -26,7 +26,7 @@ mod snapshots;
 
 use crate::inbox::{Claimed, Settle, check_key};
 use crate::store::MakoStore;
-use annals::{Appended, Pending};
+use annals::{AppendError, Appended, Pending};
 use mako::dead_letter::{DeadLetterReason, DeadLetterSink};
 use mako::deadline::Deadline;
 use mako::envelope::{EventEnvelope, NewEvent};
@@ -220,13 +220,14 @@ impl DeadLetterSink for MakoStore {
 
 /// Waits elsewhere until a rejection is durable: while it waits for room, it would be withdrawn with its handle.
 fn see_off(pending: Pending<Appended>) {
-    let told = |done: Result<Appended, annals::AppendError>| {
+    let told = |done: Result<Appended, AppendError>| {
         if let Err(error) = done {
             tracing::error!("a rejected message could not be recorded: {error}");
         }
     };
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(runtime.spawn(async move { told(pending.await) })),
-        Err(_) => drop(std::thread::spawn(move || told(pending.wait()))),
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(async move { told(pending.await) });
+    } else if let Err(error) = std::thread::Builder::new().spawn(move || told(pending.wait())) {
+        tracing::error!("a rejected message may not be recorded, no thread can wait for it: {error}");
     }
 }

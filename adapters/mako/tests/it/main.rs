@@ -28,6 +28,14 @@ macro_rules! agree {
     };
 }
 
+mod costs;
+mod counting;
+mod kill;
+mod one_log;
+mod races;
+mod reopen;
 mod shelf;
+mod turns;
 mod v0_22;
 mod v0_23;
+mod versions;

@@ -1,6 +1,7 @@
 //! What mako-engine 0.22 promises.
 
 use annals_mako::MakoStore;
+use mako::dead_letter::{DeadLetterReason, DeadLetterSink};
 use mako::deadline::Deadline;
 use mako::envelope::NewEvent;
 use mako::error::EngineError;
@@ -45,23 +46,38 @@ async fn append_all(
     .await
 }
 
+/// Hands over what is rejected, and waits until it is durable.
+async fn reject(store: &MakoStore, reason: &DeadLetterReason) {
+    let before = store.log().stream_version(store.dead_letters());
+    store.reject(reason);
+    while store.log().stream_version(store.dead_letters()) == before {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[path = "both/appends.rs"]
 mod appends;
+mod atomics;
 #[path = "both/checkpoints.rs"]
 mod checkpoints;
 #[path = "both/deadlines.rs"]
 mod deadlines;
 #[path = "both/events.rs"]
 mod events;
+mod framework;
+mod inbox;
 #[path = "both/listing.rs"]
 mod listing;
 #[path = "both/make.rs"]
-mod make;
+pub(crate) mod make;
 #[path = "both/outbox.rs"]
 mod outbox;
 #[path = "both/partners.rs"]
 mod partners;
 #[path = "both/registry.rs"]
 mod registry;
+#[path = "both/rejections.rs"]
+mod rejected;
+mod rejections;
 #[path = "both/snapshots.rs"]
 mod snapshots;

@@ -1,6 +1,7 @@
 //! What mako-engine 0.23 promises.
 
 use annals_mako::MakoStore;
+use mako::dead_letter::{DeadLetterReason, DeadLetterSink};
 use mako::deadline::Deadline;
 use mako::envelope::NewEvent;
 use mako::error::EngineError;
@@ -37,23 +38,35 @@ async fn append_all(
     store.append(batch.outbox(outbox).deadlines(deadlines).correlations(correlations)).await
 }
 
+/// Hands over what is rejected, and waits until it is durable.
+async fn reject(store: &MakoStore, reason: &DeadLetterReason) {
+    store.reject(reason).await.unwrap();
+}
+
 #[path = "both/appends.rs"]
 mod appends;
+mod batches;
 #[path = "both/checkpoints.rs"]
 mod checkpoints;
 #[path = "both/deadlines.rs"]
 mod deadlines;
 #[path = "both/events.rs"]
 mod events;
+mod first_attempts;
+mod framework;
+mod inbox;
 #[path = "both/listing.rs"]
 mod listing;
 #[path = "both/make.rs"]
-mod make;
+pub(crate) mod make;
 #[path = "both/outbox.rs"]
 mod outbox;
 #[path = "both/partners.rs"]
 mod partners;
 #[path = "both/registry.rs"]
 mod registry;
+#[path = "both/rejections.rs"]
+mod rejected;
+mod rejections;
 #[path = "both/snapshots.rs"]
 mod snapshots;
