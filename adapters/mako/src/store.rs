@@ -61,7 +61,7 @@ impl MakoStore {
     }
 
     /// The log's name for the stream in which every rejected message is an event, from the first to the last.
-    pub fn dead_letters(&self) -> &str {
+    pub fn dead_letter_stream(&self) -> &str {
         &self.places.dead_letters
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Compiled against each version of mako-engine.
 
+use super::events::check;
 use super::mako::error::EngineError;
 use super::mako::ids::StreamId;
 use super::mako::projection::{GlobalProjectionCheckpoint, ProjectionCheckpointStore};
@@ -26,6 +27,7 @@ impl ProjectionCheckpointStore for MakoStore {
         name: &str,
         checkpoint: &GlobalProjectionCheckpoint,
     ) -> Result<(), EngineError> {
+        checkpoint.cursors.keys().try_for_each(check)?;
         let cursors = checkpoint.cursors.iter().map(|(stream, cursor)| (stream.as_str(), *cursor));
         Ok(self.replace_cursors(name, cursors).await?)
     }
@@ -37,6 +39,7 @@ impl ProjectionCheckpointStore for MakoStore {
         previous: &GlobalProjectionCheckpoint,
         current: &GlobalProjectionCheckpoint,
     ) -> Result<(), EngineError> {
+        current.cursors.keys().try_for_each(check)?;
         let advanced =
             current.cursors.iter().filter(|(stream, cursor)| **cursor > previous.cursor_for(stream));
         let advanced = advanced.map(|(stream, cursor)| (stream.as_str().to_owned(), Some(*cursor)));

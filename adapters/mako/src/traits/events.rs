@@ -40,6 +40,7 @@ pub(super) struct Written {
 /// Appends all of it, or nothing.
 pub(super) async fn append(store: &MakoStore, parts: Parts<'_>) -> Result<Written, EngineError> {
     let Parts { stream_id, expected_version, events, outbox, deadlines, correlations } = parts;
+    check(stream_id)?;
     if events.is_empty() && !outbox.is_empty() {
         return Err(EngineError::outbox("a message needs an event in the same batch that causes it"));
     }
@@ -66,6 +67,11 @@ pub(super) async fn append(store: &MakoStore, parts: Parts<'_>) -> Result<Writte
         envelope.sequence_number = version;
     }
     Ok(Written { last_sequence: written.last_version, events: envelopes, outbox: messages })
+}
+
+/// Refuses what is no stream id: one that was deserialized has not been checked, and would end every listing.
+pub(super) fn check(stream_id: &StreamId) -> Result<(), EngineError> {
+    StreamId::try_new(stream_id.as_str()).map(drop)
 }
 
 /// Makes messages of what a workflow wants to send. Ids are fresh and ascend: messages of one append, which have one time, are

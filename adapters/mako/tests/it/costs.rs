@@ -1,6 +1,6 @@
 //! What calls cost: reads and syncs are counted, and no clock is asked.
 
-use crate::counting::Counting;
+use crate::disk::TestDisk;
 use crate::v0_23::make::{ago, correlation, deadline, events, message, second, stream};
 use annals::{Options, ReadMode};
 use annals_mako::MakoStore;
@@ -12,48 +12,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A store whose every look at a value is a read that is counted.
-fn counted() -> (Counting, MakoStore) {
-    let counting = Counting::default();
+fn counted() -> (TestDisk, MakoStore) {
+    let disk = TestDisk::default();
     let options = Options::new().read_mode(ReadMode::Pread).idle_witness_after(Duration::from_secs(10));
-    let log = options.open_storage(Arc::new(counting.clone())).unwrap();
-    (counting, MakoStore::new(log))
+    let log = options.open_storage(Arc::new(disk.clone())).unwrap();
+    (disk, MakoStore::new(log))
 }
 
 /// How many reads a call makes.
-async fn reads<T>(counting: &Counting, call: impl Future<Output = T>) -> (T, u64) {
-    let before = counting.reads();
+async fn reads<T>(disk: &TestDisk, call: impl Future<Output = T>) -> (T, u64) {
+    let before = disk.reads();
     let value = call.await;
-    (value, counting.reads() - before)
+    (value, disk.reads() - before)
 }
 
 /// One read for each name that is looked at, and one for each message that is returned.
 #[tokio::test]
 async fn pending_costs_what_it_returns_and_what_is_due() {
-    let (counting, store) = counted();
+    let (disk, store) = counted();
     let later: Vec<_> = (0..5_000).map(|n| message(second(n), Some(second(100_000 + n)))).collect();
     store.enqueue(&later).await.unwrap();
-    let (pending, cost) = reads(&counting, store.pending(50, second(10))).await;
+    let (pending, cost) = reads(&disk, store.pending(50, second(10))).await;
     assert_eq!(pending.unwrap().len(), 0);
     assert!(cost <= 16, "{cost} reads for nothing among 5,000 that are deferred");
 
     let ready: Vec<_> = (0..5_000).map(|n| message(second(n), None)).collect();
     store.enqueue(&ready).await.unwrap();
-    let (pending, cost) = reads(&counting, store.pending(50, second(10))).await;
+    let (pending, cost) = reads(&disk, store.pending(50, second(10))).await;
     assert_eq!(pending.unwrap().len(), 50);
     assert!(cost <= 50 + 2 * 50 + 3 * 16, "{cost} reads for 50 of 10,000");
 
     let due: Vec<_> = (0..300).map(|n| message(second(n), Some(second(0)))).collect();
     store.enqueue(&due).await.unwrap();
-    let (pending, cost) = reads(&counting, store.pending(50, second(10))).await;
+    let (pending, cost) = reads(&disk, store.pending(50, second(10))).await;
     assert_eq!(pending.unwrap().len(), 50);
     assert!(cost <= 50 + 2 * 50 + 2 * 300 + 3 * 16, "{cost} reads for 50, and 300 that are due");
-    let (_, cost) = reads(&counting, store.acknowledge(due[0].message_id)).await;
+    let (_, cost) = reads(&disk, store.acknowledge(due[0].message_id)).await;
     assert!(cost <= 2, "{cost} reads to acknowledge one");
 }
 
 #[tokio::test]
 async fn deadlines_cost_what_is_found() {
-    let (counting, store) = counted();
+    let (disk, store) = counted();
     let (busy, quiet) = (stream("busy"), stream("quiet"));
     for n in 0..200 {
         let due: Vec<_> = (0..20).map(|m| deadline(&busy, "l", ago(-3_600 - n * 20 - m))).collect();
@@ -61,20 +61,20 @@ async fn deadlines_cost_what_is_found() {
     }
     let due: Vec<_> = (0..30).map(|n| deadline(&quiet, "l", ago(n))).collect();
     store.append(AppendBatch::new(&quiet, ExpectedVersion::Any, &[]).deadlines(&due)).await.unwrap();
-    let (found, cost) = reads(&counting, store.due_now(10)).await;
+    let (found, cost) = reads(&disk, store.due_now(10)).await;
     assert_eq!(found.unwrap().deadlines.len(), 10);
     assert!(cost <= 10 + 2 * 10 + 16, "{cost} reads for 10 of 4,030");
-    let (found, cost) = reads(&counting, store.for_stream(&quiet)).await;
+    let (found, cost) = reads(&disk, store.for_stream(&quiet)).await;
     assert_eq!(found.unwrap().len(), 30);
     assert!(cost <= 30 + 2 * 30 + 16, "{cost} reads for the 30 of a stream");
-    let (found, cost) = reads(&counting, DeadlineStore::overdue_count(&store)).await;
+    let (found, cost) = reads(&disk, DeadlineStore::overdue_count(&store)).await;
     assert_eq!(found.unwrap(), 30);
     assert!(cost <= 2 * 30 + 16, "{cost} reads to count 30");
 }
 
 #[tokio::test]
 async fn what_the_index_knows_costs_no_read() {
-    let (counting, store) = counted();
+    let (disk, store) = counted();
     for n in 0..500 {
         let id = stream(&format!("process/{n:04}"));
         store.append(AppendBatch::new(&id, ExpectedVersion::NoStream, &events(1))).await.unwrap();
@@ -87,24 +87,24 @@ async fn what_the_index_knows_costs_no_read() {
         assert_eq!(store.stream_version(&id).await.unwrap(), 1);
         assert_eq!(OutboxStore::len(&store).await.unwrap(), 0);
     };
-    assert_eq!(reads(&counting, index_only).await.1, 0);
+    assert_eq!(reads(&disk, index_only).await.1, 0);
 }
 
 /// Everything that an append carries is one commit: one sync.
 #[tokio::test]
 async fn an_append_with_everything_is_one_sync() {
-    let (counting, store) = counted();
+    let (disk, store) = counted();
     let id = stream("s");
     store.append(AppendBatch::new(&id, ExpectedVersion::NoStream, &events(1))).await.unwrap();
     let (new, tags) = (events(3), [correlation("m"), correlation("n")]);
     let out: Vec<_> = (0..5).map(|n| PendingOutbox::new("APERAK", "1", json!(n))).collect();
     let due = [deadline(&id, "a", second(0)), deadline(&id, "b", second(0))];
     let batch = AppendBatch::new(&id, ExpectedVersion::Exact(1), &new);
-    let before = counting.syncs();
+    let before = disk.syncs();
     store.append(batch.outbox(&out).deadlines(&due).correlations(&tags)).await.unwrap();
-    assert_eq!(counting.syncs() - before, 1);
-    let before = counting.syncs();
+    assert_eq!(disk.syncs() - before, 1);
+    let before = disk.syncs();
     let pending = store.pending(9, time::OffsetDateTime::now_utc()).await.unwrap();
     store.reschedule(pending[0].message_id, second(0)).await.unwrap();
-    assert_eq!(counting.syncs() - before, 1, "also what changes one");
+    assert_eq!(disk.syncs() - before, 1, "also what changes one");
 }

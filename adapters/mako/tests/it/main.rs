@@ -29,7 +29,8 @@ macro_rules! agree {
 }
 
 mod costs;
-mod counting;
+mod disk;
+mod failing;
 mod kill;
 mod one_log;
 mod races;

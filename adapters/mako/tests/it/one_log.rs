@@ -66,7 +66,7 @@ async fn stores_in_one_log_do_not_meet() {
         for (j, store) in stores.iter().enumerate() {
             let wanted = if j <= i { [1, 2, 2, 1, 1, 1, 1, 1, 1, 1] } else { [0; 10] };
             assert_eq!(census(store, tenant).await, wanted, "{:?} after {:?}", namespaces[j], namespaces[i]);
-            assert_eq!(log.stream_version(store.dead_letters()), u64::from(j <= i));
+            assert_eq!(log.stream_version(store.dead_letter_stream()), u64::from(j <= i));
         }
     }
     // Clones and other handles of a namespace are the same store.

@@ -48,9 +48,9 @@ async fn append_all(
 
 /// Hands over what is rejected, and waits until it is durable.
 async fn reject(store: &MakoStore, reason: &DeadLetterReason) {
-    let before = store.log().stream_version(store.dead_letters());
+    let before = store.log().stream_version(store.dead_letter_stream());
     store.reject(reason);
-    while store.log().stream_version(store.dead_letters()) == before {
+    while store.log().stream_version(store.dead_letter_stream()) == before {
         tokio::task::yield_now().await;
     }
 }
@@ -58,6 +58,8 @@ async fn reject(store: &MakoStore, reason: &DeadLetterReason) {
 #[path = "both/appends.rs"]
 mod appends;
 mod atomics;
+#[path = "both/bad.rs"]
+mod bad;
 #[path = "both/checkpoints.rs"]
 mod checkpoints;
 #[path = "both/deadlines.rs"]

@@ -45,6 +45,8 @@ async fn reject(store: &MakoStore, reason: &DeadLetterReason) {
 
 #[path = "both/appends.rs"]
 mod appends;
+#[path = "both/bad.rs"]
+mod bad;
 mod batches;
 #[path = "both/checkpoints.rs"]
 mod checkpoints;

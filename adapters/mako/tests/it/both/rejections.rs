@@ -72,7 +72,7 @@ fn reasons() -> Vec<(Reason, Value)> {
 }
 
 fn letters(store: &MakoStore) -> Vec<RecordedEvent> {
-    let letters = store.log().read(&Query::stream(store.dead_letters())).into_iter();
+    let letters = store.log().read(&Query::stream(store.dead_letter_stream())).into_iter();
     letters.collect::<Result<_, _>>().unwrap()
 }
 
@@ -118,7 +118,7 @@ async fn the_last_ones_can_be_read_first() {
     let key = |event: &RecordedEvent| {
         serde_json::from_slice::<Value>(event.payload()).unwrap()["inbox_key"].as_str().unwrap().to_owned()
     };
-    let last = store.log().read(&Query::stream(store.dead_letters()).backward().limit(2)).into_iter();
+    let last = store.log().read(&Query::stream(store.dead_letter_stream()).backward().limit(2)).into_iter();
     assert_eq!(last.map(|event| key(&event.unwrap())).collect::<Vec<_>>(), ["3", "2"]);
     assert_eq!(coming.take(3).map(|event| key(&event.unwrap())).collect::<Vec<_>>(), ["1", "2", "3"]);
     let streams = super::mako::event_store::EventStore::list_streams(&*store, None).await.unwrap();

@@ -28,7 +28,7 @@ fn waits_for_room(rejections: usize, reject: impl Fn(&MakoStore)) {
     for pending in filling {
         pending.wait().unwrap();
     }
-    while store.log().stream_version(store.dead_letters()) < rejections as u64 {
+    while store.log().stream_version(store.dead_letter_stream()) < rejections as u64 {
         std::thread::yield_now();
     }
 }
@@ -63,7 +63,7 @@ fn a_storm_of_them_is_kept() {
             scope.spawn(|| (0..150).for_each(|n| store.reject(&reason(&n.to_string()))));
         }
     });
-    while store.log().stream_version(store.dead_letters()) < 600 {
+    while store.log().stream_version(store.dead_letter_stream()) < 600 {
         std::thread::yield_now();
     }
 }

@@ -241,14 +241,14 @@ async fn what_cannot_be_delivered_is_rejected_and_gone() {
         context.run_outbox_worker(sender, 9, Duration::from_millis(5), 10, Duration::from_secs(3_600));
     let emptied = async || OutboxStore::is_empty(&*store).await.unwrap();
     until(worker.with_shutdown(stop.clone()).run(), stop, emptied).await;
-    let letter = store.log().last_event(store.dead_letters()).unwrap().unwrap();
+    let letter = store.log().last_event(store.dead_letter_stream()).unwrap().unwrap();
     assert_eq!(letter.event_type(), "outbox_exhausted");
     let letter: serde_json::Value = serde_json::from_slice(letter.payload()).unwrap();
     assert_eq!(letter["last_error"], "no AS4 endpoint configured for recipient 9900000000002");
     let sink = context.dead_letter_sink();
     let context = super::mako::dead_letter::AuditContext::now();
     sink.reject(&DeadLetterReason::TestMessage { context }).await.unwrap();
-    assert_eq!(store.log().stream_version(store.dead_letters()), 2);
+    assert_eq!(store.log().stream_version(store.dead_letter_stream()), 2);
 }
 
 #[tokio::test]

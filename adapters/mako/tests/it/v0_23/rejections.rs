@@ -42,5 +42,5 @@ async fn a_storm_of_them_is_kept() {
         });
     }
     at_once.join_all().await;
-    assert_eq!(kept.log().stream_version(kept.dead_letters()), 600);
+    assert_eq!(kept.log().stream_version(kept.dead_letter_stream()), 600);
 }

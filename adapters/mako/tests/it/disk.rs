@@ -1,37 +1,55 @@
-//! A directory in memory whose reads are counted: what a call costs, without a clock.
+//! A directory in memory whose reads and syncs are counted, and which can be full or fail: what a call costs, without a clock,
+//! and what it says when the disk does not do as it should.
 
 use annals::storage::{DeviceRead, File, Lock, Mapping, Memory, Storage};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Clones share the directory and its count.
-#[derive(Debug, Clone, Default)]
-pub struct Counting {
-    memory: Memory,
-    reads: Arc<AtomicU64>,
-    syncs: Arc<AtomicU64>,
+#[derive(Debug, Default)]
+struct State {
+    reads: AtomicU64,
+    syncs: AtomicU64,
+    full: AtomicBool,
+    failing: AtomicBool,
 }
 
-impl Counting {
+/// Clones share the directory and its state.
+#[derive(Debug, Clone, Default)]
+pub struct TestDisk {
+    memory: Memory,
+    state: Arc<State>,
+}
+
+impl TestDisk {
     /// How many reads there were so far.
     pub fn reads(&self) -> u64 {
-        self.reads.load(Ordering::SeqCst)
+        self.state.reads.load(Ordering::SeqCst)
     }
 
     /// How many syncs of segments there were so far.
     pub fn syncs(&self) -> u64 {
-        self.syncs.load(Ordering::SeqCst)
+        self.state.syncs.load(Ordering::SeqCst)
+    }
+
+    /// Whether there is room for more segments.
+    pub fn set_full(&self, full: bool) {
+        self.state.full.store(full, Ordering::SeqCst);
+    }
+
+    /// From now on, syncs fail.
+    pub fn fail(&self) {
+        self.state.failing.store(true, Ordering::SeqCst);
     }
 
     fn wrap(&self, file: Arc<dyn File>, name: &str) -> Arc<dyn File> {
-        Arc::new(CountedFile { file, is_segment: name.ends_with(".seg"), counting: self.clone() })
+        Arc::new(TestFile { file, is_segment: name.ends_with(".seg"), state: self.state.clone() })
     }
 }
 
-impl Storage for Counting {
+impl Storage for TestDisk {
     fn name(&self) -> String {
-        "counting".to_owned()
+        "a test's disk".to_owned()
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -64,18 +82,21 @@ impl Storage for Counting {
 }
 
 #[derive(Debug)]
-struct CountedFile {
+struct TestFile {
     file: Arc<dyn File>,
     is_segment: bool,
-    counting: Counting,
+    state: Arc<State>,
 }
 
-impl File for CountedFile {
+impl File for TestFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
+        if self.state.full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.file.allocate(len)
     }
 
@@ -88,12 +109,15 @@ impl File for CountedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.counting.syncs.fetch_add(u64::from(self.is_segment), Ordering::SeqCst);
+        self.state.syncs.fetch_add(u64::from(self.is_segment), Ordering::SeqCst);
+        if self.state.failing.load(Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(5));
+        }
         self.file.sync()
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.counting.reads.fetch_add(1, Ordering::SeqCst);
+        self.state.reads.fetch_add(1, Ordering::SeqCst);
         self.file.read_at(offset, buffer)
     }
 
