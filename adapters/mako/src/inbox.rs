@@ -187,11 +187,13 @@ impl MakoStore {
     ) -> Result<(), Failure> {
         let name = self.places.inbox.name(key);
         let json = encode(PART, &name, state)?;
-        if let Some(found) = found {
-            changes.clear(PART, self.age_name(key, found.state.since()));
-        }
         changes.keep(PART, name, found.map(|found| &found.value), json);
-        changes.set(PART, self.age_name(key, state.since()), Vec::new());
+        let old = found.map(|found| self.age_name(key, found.state.since()));
+        let new = self.age_name(key, state.since());
+        if old.as_ref() != Some(&new) {
+            old.into_iter().for_each(|old| changes.clear(PART, old));
+            changes.set(PART, new, Vec::new());
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Helpers outside of test functions unwrap, too: a test that cannot go on should say so at once.
 
+#![allow(clippy::cloned_ref_to_slice_refs, reason = "a list of one reads well in a test")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
 #![allow(
     clippy::duplicate_mod,

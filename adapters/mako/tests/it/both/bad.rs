@@ -13,7 +13,7 @@ use super::mako::snapshot::SnapshotStore;
 use super::{append, append_all};
 use crate::shelf::{Shelf, fresh, names};
 use annals::{ExpectedVersion as Expected, KeptCondition, NewEvent};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const NEW: ExpectedVersion = ExpectedVersion::NoStream;
 
@@ -278,5 +278,5 @@ async fn a_closed_log_refuses_to_write_and_can_be_read() {
     assert_eq!(store.pending(9, second(9)).await.unwrap().len(), 1);
     let none: Vec<Deadline> = store.for_stream(&id).await.unwrap();
     assert!(none.is_empty());
-    assert_eq!(EventStore::load(&*store, &id).await.unwrap()[0].payload, Value::from(json!({ "n": 1 })));
+    assert_eq!(EventStore::load(&*store, &id).await.unwrap()[0].payload, json!({ "n": 1 }));
 }

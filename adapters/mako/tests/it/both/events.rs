@@ -30,7 +30,7 @@ async fn what_was_appended_is_loaded<S: Store>(store: &S) {
     let id = stream("process/ä/1");
     let payloads = [
         json!({ "text": "ä\u{0}\"\\/ \u{1F600}", "empty": {}, "list": [1, -1, null, true] }),
-        json!([0.1, 1e-7, 123456789.123456789, 4.35, 1e23, -0.0, 5e-324, f64::MAX, u64::MAX, i64::MIN]),
+        json!([0.1, 1e-7, 123_456_789.123_456_79, 4.35, 1e23, -0.0, 5e-324, f64::MAX, u64::MAX, i64::MIN]),
         json!("a text"),
         json!(null),
     ];
