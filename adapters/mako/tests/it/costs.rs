@@ -5,6 +5,7 @@ use crate::v0_23::make::{ago, correlation, deadline, events, message, second, st
 use annals::{Options, ReadMode};
 use annals_mako::MakoStore;
 use mako_engine::deadline::DeadlineStore;
+use mako_engine::error::WorkflowError;
 use mako_engine::event_store::{AppendBatch, AtomicAppend, EventStore, ExpectedVersion};
 use mako_engine::outbox::{OutboxStore, PendingOutbox};
 use serde_json::json;
@@ -88,6 +89,27 @@ async fn what_the_index_knows_costs_no_read() {
         assert_eq!(OutboxStore::len(&store).await.unwrap(), 0);
     };
     assert_eq!(reads(&disk, index_only).await.1, 0);
+}
+
+/// A fold reads what it shows, and no more: that is what it is for.
+#[tokio::test]
+async fn folding_costs_what_is_folded() {
+    let (disk, store) = counted();
+    let id = stream("s");
+    for n in 0..200 {
+        store.append(AppendBatch::new(&id, ExpectedVersion::Exact(10 * n), &events(10))).await.unwrap();
+    }
+    let three = store.fold_stream(&id, 0, 0, |seen, _| match seen {
+        3 => Err(WorkflowError::rejected("enough").into()),
+        _ => Ok(seen + 1),
+    });
+    let (stopped, cost) = reads(&disk, three).await;
+    assert!(stopped.is_err());
+    let (tail, tail_cost) = reads(&disk, store.load_from(&id, 1_990)).await;
+    assert_eq!(tail.unwrap().len(), 10);
+    let (all, all_cost) = reads(&disk, EventStore::load(&store, &id)).await;
+    assert_eq!(all.unwrap().len(), 2_000);
+    assert!(50 * cost.max(tail_cost) <= all_cost, "{cost} and {tail_cost} reads, {all_cost} for all");
 }
 
 /// Everything that an append carries is one commit: one sync.

@@ -33,6 +33,7 @@ mod costs;
 mod disk;
 mod failing;
 mod kill;
+mod model;
 mod one_log;
 mod races;
 mod reopen;

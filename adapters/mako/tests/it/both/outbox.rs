@@ -192,12 +192,13 @@ async fn how_a_message_stands_in_the_log() {
     assert_eq!(names(&store, ""), wanted);
 }
 
-/// A few thousand; as many as the variable `ANNALS_MAKO_MESSAGES` says, if it is set: a million takes some minutes.
+/// A few thousand in memory; as many in a directory as the variable `ANNALS_MAKO_MESSAGES` says, if it is set.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_of_what_was_acknowledged() {
     let asked = std::env::var("ANNALS_MAKO_MESSAGES").ok().and_then(|count| count.parse().ok());
     let count: i64 = asked.unwrap_or(3_000);
-    let store = in_memory();
+    let directory = asked.map(|_| fresh());
+    let store = directory.as_deref().cloned().unwrap_or_else(in_memory);
     let mut acknowledged = 0;
     let mut sent = Vec::new();
     for n in 0..count {
