@@ -1,1 +1,20 @@
-//! x
+//! The adapter from outside: one module an idea. Rules that both stores must keep run on both; see `kit`.
+
+mod appending;
+mod bad_input;
+mod bytes;
+mod checkpoints;
+mod commands;
+mod contract;
+mod coordinating;
+mod delivering;
+mod giving_way;
+mod kill;
+mod kit;
+mod paging;
+mod projections;
+mod races;
+mod reading;
+mod reopening;
+mod side_by_side;
+mod snapshots;
