@@ -7,7 +7,7 @@ use eventcore_types::{
     ProjectorCoordinator, StreamId, StreamPosition, StreamVersion, StreamWrites, collect_events,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use tempfile::TempDir;
 
 /// What all tests write, mostly.
@@ -80,7 +80,7 @@ impl Kit {
 /// What a backend of eventcore is.
 pub(crate) trait Backend:
     EventStore
-    + EventReader<Error: Debug>
+    + EventReader<Error: Debug + Display>
     + CheckpointStore
     + ProjectorCoordinator<Guard: Debug + 'static>
     + Send
@@ -91,7 +91,7 @@ pub(crate) trait Backend:
 
 impl<T> Backend for T where
     T: EventStore
-        + EventReader<Error: Debug>
+        + EventReader<Error: Debug + Display>
         + CheckpointStore
         + ProjectorCoordinator<Guard: Debug + 'static>
         + Send
