@@ -31,7 +31,7 @@ impl CheckpointStore for EventCoreStore {
     /// [`StoreError::Write`]: too large, if the name is longer than some 2,000 bytes.
     async fn save(&self, name: &str, position: StreamPosition) -> Result<(), StoreError> {
         let text = position.into_inner().to_string();
-        self.log().batch().keep(&self.checkpoints().name(name), text).submit()?.await?;
+        self.batch().keep(&self.checkpoints().name(name), text).submit()?.await?;
         Ok(())
     }
 }

@@ -29,7 +29,7 @@ impl EventCoreStore {
                 // Without a revision it was set by somebody else, lazily, and is not on the disk yet.
                 Some(kept) => kept.revision.map_or(KeptCondition::Present, KeptCondition::Revision),
             };
-            let submitted = self.log().batch().keep_if(&name, condition, &json).submit();
+            let submitted = self.batch().keep_if(&name, condition, &json).submit();
             let pending = submitted.map_err(|error| refused(some_stream(snapshot), &error))?;
             match pending.await {
                 Ok(_) => return Ok(()),

@@ -4,7 +4,7 @@
 
 use crate::error::StoreError;
 use crate::watermark::Watermark;
-use annals::{EventLog, Options};
+use annals::{BatchBuilder, Durability, EventLog, Options};
 use annals_adapter::Names;
 use eventcore_types::DeliverySourceId;
 use std::fmt;
@@ -100,6 +100,12 @@ impl EventCoreStore {
     /// The log that the store is on, for all that eventcore has no call for: its status, closing it, other streams beside.
     pub fn log(&self) -> &EventLog {
         &self.inner.log
+    }
+
+    /// A batch that is durable when it is told, whatever else the log would wait for: what is not durable is not visible either,
+    /// and a command that is executed next must see it.
+    pub(crate) fn batch(&self) -> BatchBuilder<'_> {
+        self.inner.log.batch().durability(Durability::Synced)
     }
 
     /// Who the store is as a projection source: made of the log's id and the namespace.

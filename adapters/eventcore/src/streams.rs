@@ -47,7 +47,7 @@ impl EventStore for EventCoreStore {
             return Ok(EventStreamSlice);
         }
         let pending = {
-            let mut batch = self.log().batch();
+            let mut batch = self.batch();
             for part in entries.chunk_by(|one, next| one.stream_id == next.stream_id) {
                 let stream_id = &part[0].stream_id;
                 let Some(version) = expected.get(stream_id) else {

@@ -1,7 +1,7 @@
 //! No method blocks its executor's thread: neither on a sync, nor on a full batch, nor behind those who wait for the disk.
 
 use crate::kit::{all, conflict, expecting, id, note, noted, position, texts, writes};
-use annals::{ExpectedVersion, NewEvent, Options};
+use annals::{Durability, ExpectedVersion, NewEvent, Options};
 use annals_eventcore::EventCoreStore;
 use eventcore_types::{
     CheckpointStore, CommandStateSnapshot, CommandStateSnapshotId, EventFilter, EventStore, ProjectionSource,
@@ -34,6 +34,18 @@ fn appending_gives_way() {
     let events = [noted("a", "1"), noted("b", "1")];
     gives_way(&gated, store.append_events(writes(&[("a", 0), ("b", 0)], events))).map(|_| ()).unwrap();
     assert_eq!(store.log().last_position(), 2);
+}
+
+/// Durable means durable, also on a log whose own appends wait for less.
+#[test]
+fn every_write_waits_for_the_disk_whatever_the_log_waits_for() {
+    let gated = Gated::default();
+    let log = Options::new().durability(Durability::Sequenced).open_storage(Arc::new(gated.clone())).unwrap();
+    let store = EventCoreStore::new(log).unwrap();
+    gives_way(&gated, store.append_events(writes(&[("a", 0)], [noted("a", "1")]))).map(|_| ()).unwrap();
+    assert_eq!(texts(&store, "a").now_or_never().unwrap(), ["1"]);
+    gives_way(&gated, store.save("p", position(1))).unwrap();
+    gives_way(&gated, store.save_command_state_snapshot(snapshot_id(), snapshot(1))).unwrap();
 }
 
 /// That a check has passed is told when what it rests on is durable.

@@ -41,19 +41,19 @@ fn child() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         let store = EventCoreStore::open(dir).unwrap();
-        let tasks = (0..TASKS).map(|task| {
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..TASKS {
             let store = store.clone();
-            tokio::spawn(async move {
+            tasks.spawn(async move {
                 let mut done = texts(&store, &format!("{task}/to")).await.len();
                 loop {
                     round(&store, task, done).await;
                     done += 1;
                 }
-            })
-        });
-        for task in tasks.collect::<Vec<_>>() {
-            task.await.unwrap();
+            });
         }
+        // None of them ends but by an error, which ends the child.
+        tasks.join_next().await.unwrap().unwrap()
     });
 }
 

@@ -1,5 +1,7 @@
 //! The adapter from outside: one module an idea. Rules that both stores must keep run on both; see `kit`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
+
 mod appending;
 mod bad_input;
 mod bytes;
