@@ -10,6 +10,7 @@ mod commands;
 mod contract;
 mod coordinating;
 mod delivering;
+mod failing;
 mod giving_way;
 mod kill;
 mod kit;

@@ -101,6 +101,7 @@ async fn run_beside(store: &impl Backend, texts: Arc<Mutex<Vec<String>>>, other:
     tokio::select! {
         ended = run_projection(Collect { texts, fails: NEVER }, store, config().continuous()) => panic!("{ended:?}"),
         () = other => {}
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("nothing came"),
     }
 }
 
