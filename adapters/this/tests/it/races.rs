@@ -1,11 +1,16 @@
 //! Many at once: numbers without gaps, one order for everybody, nobody who sleeps through an event.
 
 use crate::common::{created, entity_type, fill, memory, next, numbers, place, soon};
+use annals::Options;
 use annals_this::ThisLog;
+use futures_util::future::join_all;
 use futures_util::StreamExt;
+use proving::Gated;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Waker};
+use std::time::Duration;
 use this::core::events::EventBus;
 use this::events::EventLog;
 use this::events::SeekPosition::{Beginning, LastAcknowledged, Latest, Sequence};
@@ -185,4 +190,49 @@ async fn a_burst_of_a_bus_is_in_the_log_completely() {
     names.sort_unstable();
     assert!(names.into_iter().eq(0..EVENTS));
     assert_eq!(log.last_seq_no().await, Some(EVENTS as u64));
+}
+
+/// A task that is aborted while it appends has appended or not: the number is not lost, and nobody else's append is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn appends_that_are_dropped_are_made_or_not_and_leave_no_gap() {
+    // Little room, so that appends wait for it, too.
+    let options = Options::new().batch_bytes(4 << 10);
+    let log = ThisLog::new(options.open_storage(Arc::new(Gated::slow(Duration::from_millis(1)))).unwrap());
+    let mut kept = JoinSet::new();
+    for i in 0..300 {
+        let append = |name: String| {
+            let log = log.clone();
+            async move { log.append(created(&name)).await.unwrap() }
+        };
+        kept.spawn(append(format!("kept {i}")));
+        let dropped = tokio::spawn(append(format!("dropped {i}")));
+        tokio::task::yield_now().await;
+        dropped.abort();
+    }
+    let mut told = kept.join_all().await;
+    told.sort_unstable();
+    let last = log.append(created("last")).await.unwrap();
+    let mut events = log.subscribe("a", Beginning).await.unwrap();
+    let mut found = Vec::new();
+    for n in 1..=last {
+        let event = next(&mut events).await;
+        assert_eq!(event.seq_no, Some(n));
+        found.extend(entity_type(&event).starts_with("kept").then_some(n));
+    }
+    assert_eq!(found, told);
+}
+
+/// However much is there to be read, others have their turn.
+#[tokio::test]
+async fn a_long_history_gives_way_to_other_tasks() {
+    let log = memory();
+    join_all((0..5000).map(|_| log.append(created("user")))).await;
+    let mut events = log.subscribe("a", Beginning).await.unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut in_a_row = 0;
+    while events.as_mut().poll_next(&mut context).is_ready() {
+        in_a_row += 1;
+    }
+    assert!((1..1000).contains(&in_a_row), "{in_a_row} in a row");
+    assert_eq!(numbers(&mut events, 5000 - in_a_row).await.last(), Some(&5000));
 }

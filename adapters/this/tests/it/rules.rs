@@ -431,7 +431,8 @@ async fn what_a_bus_publishes_is_in_its_log() {
             logged.push(next(&mut events).await.id);
         }
         assert_eq!(log.last_seq_no().await, Some(5));
-        (sent.sort(), logged.sort());
+        sent.sort();
+        logged.sort();
         assert_eq!(logged, sent, "the same envelopes, in whatever order");
     })
     .await;
