@@ -25,7 +25,7 @@ const NEVER: u64 = u64::MAX - 2;
 ///
 /// Clones, and other handles of the same namespace on the same log, are one event log: each sees at once what another has done.
 /// The calls of the trait are described at [`ThisLog`'s implementation](#impl-EventLog-for-ThisLog) of it. None of them blocks
-/// its thread; they run on any executor.
+/// its thread; they run on any executor. A call that is dropped before it has returned may be made or not.
 ///
 /// The log is open as long as there is a handle to it. Dropping the last one closes it, and blocks for a sync: in async code,
 /// close it first, on a thread that may block, with [`annals::EventLog::close`] of [`ThisLog::log`]. Streams do not keep it open:
@@ -41,7 +41,8 @@ pub struct ThisLog {
 }
 
 impl ThisLog {
-    /// The event log in the namespace `this` of a log.
+    /// The event log in the namespace `this` of a log. The log needs its threads
+    /// ([`Options::background`](annals::Options::background), the default): without them, nothing commits what is awaited.
     pub fn new(log: annals::EventLog) -> ThisLog {
         ThisLog::named(log, NAMESPACE)
     }
@@ -74,8 +75,8 @@ impl ThisLog {
         ThisLog { log, stream, places, durable_acks: false }
     }
 
-    /// Whether [`ack`](EventLog::ack) waits until the acknowledgement is durable. Default: no; then it costs no sync of its own,
-    /// and a crash may lose those of the last 50 ms.
+    /// Whether [`ack`](EventLog::ack) of this handle, and of clones made from now on, waits until the acknowledgement is durable.
+    /// Default: no; then it costs no sync of its own, and a crash may lose those of the last 50 ms.
     #[must_use]
     pub fn durable_acks(mut self, durable: bool) -> ThisLog {
         self.durable_acks = durable;
@@ -147,8 +148,6 @@ impl EventLog for ThisLog {
     /// Appends an event, and gives its number: 1, 2, 3, ... without gaps. Durable and visible when it returns. Many callers at
     /// once share their syncs. Whatever number the envelope comes with is replaced; all else comes back as it was.
     ///
-    /// An append that is dropped before it returns may be made or not.
-    ///
     /// # Errors
     /// [`ThisError::TooDeep`] for data that could not be read again, else [`ThisError::Append`].
     async fn append(&self, envelope: EventEnvelope) -> anyhow::Result<SeqNo> {
@@ -193,8 +192,8 @@ impl EventLog for ThisLog {
     }
 
     /// Notes that a consumer has processed every event up to this one. The last call counts, also if it goes back; 0 is the
-    /// beginning. Seen at once by everybody; durable with the next append, or within 50 ms, or when the log is closed; with
-    /// [`ThisLog::durable_acks`], when it returns. A burst of acknowledgements is one small write.
+    /// beginning. Seen at once by everybody; durable within 50 ms, mostly with what is appended next, or when the log is closed;
+    /// with [`ThisLog::durable_acks`], when it returns. A burst of acknowledgements is one small write.
     ///
     /// # Errors
     /// [`ThisError::BeyondEnd`] if there is no such event yet, [`ThisError::NameTooLong`], [`ThisError::Append`]. The place is as

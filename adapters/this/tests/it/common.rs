@@ -106,6 +106,18 @@ pub(crate) fn waits(events: &mut Events) -> bool {
     matches!(events.as_mut().poll_next(&mut Context::from_waker(Waker::noop())), Poll::Pending)
 }
 
+/// The numbers that a stream gives until it ends; and that it stays at its end.
+pub(crate) async fn rest(mut events: Events) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while let Some(envelope) = soon(events.next()).await {
+        numbers.push(envelope.seq_no.unwrap());
+    }
+    for _ in 0..3 {
+        assert!(soon(events.next()).await.is_none(), "it goes on behind its end");
+    }
+    numbers
+}
+
 /// What an error of the trait holds.
 pub(crate) fn cause(error: anyhow::Error) -> ThisError {
     error.downcast().expect("every error is a ThisError")

@@ -16,6 +16,15 @@ fn gated(options: &Options) -> (Gated, ThisLog) {
     (gated, ThisLog::new(log))
 }
 
+/// Lets all syncs through at the end of a test, also if it fails: a log that is dropped waits for them.
+struct OpensUp(Gated);
+
+impl Drop for OpensUp {
+    fn drop(&mut self) {
+        self.0.open_up();
+    }
+}
+
 /// What a call says when it is looked at once.
 fn at_once<T>(call: impl Future<Output = T>) -> Poll<T> {
     std::pin::pin!(call).poll(&mut Context::from_waker(Waker::noop()))
@@ -184,6 +193,7 @@ async fn a_lazy_acknowledgement_costs_no_sync_and_waits_for_none() {
     log.log().close().unwrap();
     let options = Options::new().background(false);
     let log = ThisLog::new(options.open_storage(Arc::new(gated.clone())).unwrap());
+    let _at_the_end = OpensUp(gated.clone());
     gated.close();
     let before = gated.syncs();
     for n in 1..=100 {
@@ -191,7 +201,6 @@ async fn a_lazy_acknowledgement_costs_no_sync_and_waits_for_none() {
         done.unwrap();
     }
     assert_eq!((gated.syncs(), place(&log, "a")), (before, Some(100)));
-    gated.open_up();
 }
 
 /// While one sync is under way, all others get ready for the next one.
@@ -200,6 +209,7 @@ async fn callers_at_once_share_their_syncs() {
     let (gated, log) = gated(&Options::new());
     let log = log.durable_acks(true);
     fill(&log, 1).await;
+    let _at_the_end = OpensUp(gated.clone());
     gated.close();
     let before = gated.syncs();
     let mut appends = std::pin::pin!(join_all((0..500).map(|_| log.append(created("user")))));

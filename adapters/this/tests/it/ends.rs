@@ -1,7 +1,7 @@
 //! How things end: logs that are closed, poisoned, read only, and events that were removed.
 
 use crate::common::{
-    Traces, cause, created, fill, first, memory, next, numbers, place, resumes, soon, waits,
+    Traces, cause, created, fill, first, memory, next, numbers, place, rest, resumes, soon, waits,
 };
 use annals::storage::{DeviceRead, File, Lock, Mapping, Memory, Storage};
 use annals::{AppendError, ExpectedVersion, Options, ReadError};
@@ -12,11 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use this::events::EventLog;
 use this::events::SeekPosition::{Beginning, LastAcknowledged, Latest, Sequence};
-
-/// The numbers that a stream gives until it ends.
-async fn rest(events: crate::common::Events) -> Vec<u64> {
-    soon(events.map(|envelope| envelope.seq_no.unwrap()).collect()).await
-}
 
 #[tokio::test]
 async fn closing_gives_every_stream_the_rest_and_then_its_end() {
@@ -35,18 +30,6 @@ async fn closing_gives_every_stream_the_rest_and_then_its_end() {
     assert_eq!((rest(behind).await, rest(beyond).await), (vec![1, 2, 3], vec![]));
     drop(collecting);
     assert_eq!(traces.text(), "", "that is no fault");
-}
-
-#[tokio::test]
-async fn a_stream_that_has_ended_stays_at_its_end() {
-    let log = memory();
-    fill(&log, 1).await;
-    let mut events = log.subscribe("a", Beginning).await.unwrap();
-    log.log().close().unwrap();
-    assert_eq!(numbers(&mut events, 1).await, [1]);
-    for _ in 0..3 {
-        assert!(soon(events.next()).await.is_none());
-    }
 }
 
 #[tokio::test]

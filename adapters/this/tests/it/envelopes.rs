@@ -1,9 +1,8 @@
 //! Envelopes come back as they were, and stand in the log so that anybody can read them.
 
-use crate::common::{Traces, created, fill, linked, memory, next, soon, text};
+use crate::common::{Traces, created, fill, linked, memory, next, rest, text};
 use annals::{ExpectedVersion, NewEvent};
 use annals_this::ThisError;
-use futures_util::StreamExt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use this::core::events::{EntityEvent, EventEnvelope, FrameworkEvent, LinkEvent};
@@ -194,11 +193,11 @@ async fn the_bytes_are_readable_without_the_adapter() {
 async fn what_is_no_envelope_ends_the_stream_and_is_not_passed_over() {
     let good = created("user");
     let payload = serde_json::to_vec(&good.event).unwrap();
-    let rest = format!(r#"{{"id":"{}","timestamp":"2026-01-01T00:00:00Z"}}"#, good.id);
+    let beside = format!(r#"{{"id":"{}","timestamp":"2026-01-01T00:00:00Z"}}"#, good.id);
     let foreign: [(NewEvent<'_>, &str); 5] = [
-        (NewEvent::new("entity.created", "no JSON").with_metadata(&rest), "its payload is not an event"),
+        (NewEvent::new("entity.created", "no JSON").with_metadata(&beside), "its payload is not an event"),
         (
-            NewEvent::new("entity.created", r#"{"kind":"other"}"#).with_metadata(&rest),
+            NewEvent::new("entity.created", r#"{"kind":"other"}"#).with_metadata(&beside),
             "its payload is not an event",
         ),
         (NewEvent::new("entity.created", &payload), "its metadata is not the rest of an envelope"),
@@ -206,7 +205,7 @@ async fn what_is_no_envelope_ends_the_stream_and_is_not_passed_over() {
             NewEvent::new("entity.created", &payload).with_metadata("{}"),
             "its metadata is not the rest of an envelope",
         ),
-        (NewEvent::new("link.deleted", &payload).with_metadata(&rest), "its type is \"link.deleted\""),
+        (NewEvent::new("link.deleted", &payload).with_metadata(&beside), "its type is \"link.deleted\""),
     ];
     for (event, why) in foreign {
         let log = memory();
@@ -218,8 +217,7 @@ async fn what_is_no_envelope_ends_the_stream_and_is_not_passed_over() {
         let collecting = traces.collect();
         for position in [Beginning, LastAcknowledged, Sequence(2)] {
             let events = log.subscribe("mail", position).await.unwrap();
-            let given = soon(events.collect::<Vec<_>>()).await;
-            assert_eq!(given.last().unwrap().seq_no, Some(2), "{why}");
+            assert_eq!(rest(events).await.last(), Some(&2), "{why}");
         }
         drop(collecting);
         let said = traces.text();
@@ -240,8 +238,8 @@ async fn more_in_the_metadata_is_no_fault() {
     let log = memory();
     let sent = created("user");
     let payload = serde_json::to_vec(&sent.event).unwrap();
-    let rest = format!(r#"{{"id":"{}","timestamp":"2026-01-01T00:00:00Z","trace":"x"}}"#, sent.id);
-    let event = NewEvent::new("entity.created", &payload).with_metadata(&rest);
+    let beside = format!(r#"{{"id":"{}","timestamp":"2026-01-01T00:00:00Z","trace":"x"}}"#, sent.id);
+    let event = NewEvent::new("entity.created", &payload).with_metadata(&beside);
     log.log().append("this/events", ExpectedVersion::Any, &[event]).unwrap();
     assert_eq!(next(&mut log.subscribe("c", Beginning).await.unwrap()).await.id, sent.id);
 }

@@ -3,8 +3,8 @@
 use crate::common::{created, entity_type, fill, memory, next, numbers, place, soon};
 use annals::Options;
 use annals_this::ThisLog;
-use futures_util::future::join_all;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use proving::Gated;
 use std::collections::BTreeMap;
 use std::sync::Arc;
