@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const DEFAULT_DIRECTORY: &str = "target/enact-graph-runs";
-const DEFAULT_TEXT: &str = "an event log remembers what an agent forgets";
+const DEFAULT_TEXT: &str = "an event log remembers what a program forgets";
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> anyhow::Result<()> {

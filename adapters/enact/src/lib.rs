@@ -1,4 +1,4 @@
-//! The event stores of the [`enact_core`] agent runtime, on an [Annals](annals) log.
+//! The event stores of the [`enact_core`] runtime, on an [Annals](annals) log.
 //!
 //! * [`ExecutionStore`] is the kernel's persistence: `enact_core::kernel::persistence::EventStore`.
 //! * [`StreamingStore`] is what the runtime's own `EventLog` and emitters write to: `enact_core::streaming::EventStore`.

@@ -41,9 +41,9 @@ fn graph() -> CompiledGraph {
         .unwrap()
 }
 
-/// The crate's own example of an agentic loop whose events are persisted.
+/// The crate's own example: a loop that calls a tool, and whose events are persisted.
 #[tokio::test]
-async fn what_an_emitter_emits_in_an_agentic_loop_is_persisted() {
+async fn what_an_emitter_emits_while_tools_are_called_is_persisted() {
     let dir = directory();
     let store = Arc::new(StreamingStore::open(dir.path()).unwrap());
     let (execution, step) = (ExecutionId::new(), StepId::new());

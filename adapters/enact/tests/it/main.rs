@@ -1,5 +1,7 @@
 //! The tests of the adapter, one idea a module, in one binary.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
+
 mod agreement;
 mod backend;
 mod bad;
