@@ -3,6 +3,7 @@
 use crate::kit::{directory, emitted, id};
 use annals_enact::StreamingStore;
 use enact_core::streaming::{EventStore, InMemoryEventStore, JsonlEventStore};
+use serde_json::json;
 
 /// In memory, sequences begin at 0: an empty log and one with an event have the same latest sequence, and nothing can be asked
 /// for that gives the first event.
@@ -65,4 +66,33 @@ async fn a_torn_write_does_not_make_an_execution_unreadable() {
     std::fs::write(&path, text).unwrap();
     assert!(jsonl.get_by_execution(&id("e")).await.is_err());
     // Ours: the log clears away what was not acknowledged; the tests with killed processes show it.
+}
+
+/// JSONL acknowledges an event that no reader of JSON goes down to the end of.
+#[tokio::test]
+async fn what_could_not_be_read_again_is_not_acknowledged() {
+    let dir = directory();
+    let jsonl = JsonlEventStore::new(dir.path().join("jsonl")).await.unwrap();
+    let ours = StreamingStore::open(dir.path().join("annals")).unwrap();
+    let deep = (0..200).fold(json!(1), |inner, _| json!([inner]));
+    jsonl.append(emitted("e", 1)).await.unwrap();
+    jsonl.append(emitted("e", 2).with_payload(deep.clone())).await.unwrap();
+    assert!(jsonl.get_by_execution(&id("e")).await.is_err());
+    ours.append(emitted("e", 1)).await.unwrap();
+    assert!(ours.append(emitted("e", 2).with_payload(deep)).await.is_err());
+    assert_eq!(ours.get_by_execution(&id("e")).await.unwrap().len(), 1);
+}
+
+/// Two JSONL stores in one directory count for themselves.
+#[tokio::test]
+async fn a_directory_has_one_writer() {
+    let dir = directory();
+    let (one, two) = (
+        JsonlEventStore::new(dir.path().join("jsonl")).await.unwrap(),
+        JsonlEventStore::new(dir.path().join("jsonl")).await.unwrap(),
+    );
+    let first = one.append(emitted("a", 1)).await.unwrap().sequence;
+    assert_eq!(two.append(emitted("b", 1)).await.unwrap().sequence, first);
+    let _ours = StreamingStore::open(dir.path().join("annals")).unwrap();
+    assert!(StreamingStore::open(dir.path().join("annals")).is_err());
 }

@@ -4,7 +4,9 @@ use crate::kit::{as_json, directory, in_memory, open, tenant};
 use annals_enact::{ExecutionStore, StreamingStore};
 use enact_core::context::TenantContext;
 use enact_core::graph::{CompiledGraph, NodeState, StateGraph};
-use enact_core::kernel::persistence::{EventStore as KernelStore, ExecutionEventData, StoredEvent};
+use enact_core::kernel::persistence::{
+    EventStore as KernelStore, ExecutionEventData, StorageBackend, StoredEvent,
+};
 use enact_core::kernel::{
     ExecutionAction, ExecutionEventType, ExecutionId, ExecutionKernel, ExecutionState, StepId, StepType,
     replay,
@@ -17,13 +19,14 @@ use std::sync::Arc;
 
 /// Emitters append from tasks of their own: their events are there after a while, in any order.
 async fn persisted(store: &dyn EventStore, execution: &ExecutionId, count: usize) -> Vec<EventLogEntry> {
-    loop {
+    for _ in 0..10_000 {
         let entries = store.get_by_execution(execution).await.unwrap();
         if entries.len() >= count {
             return entries;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
+    panic!("the emitter's events do not come");
 }
 
 fn graph() -> CompiledGraph {
@@ -114,7 +117,8 @@ async fn a_run_of_the_runner_is_found_after_reopening() {
         emitter.emit(event);
     }
     let entries = persisted(&*store, &execution, 6).await;
-    drop((emitter, store));
+    // The emitter's tasks may still hold the store for a moment.
+    store.shutdown().await.unwrap();
 
     let store = StreamingStore::open(dir.path()).unwrap();
     assert_eq!(as_json(&store.get_by_execution(&execution).await.unwrap()), as_json(&entries));

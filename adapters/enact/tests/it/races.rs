@@ -6,6 +6,7 @@ use enact_core::kernel::persistence::{EventStore as KernelStore, StorageBackend 
 use enact_core::streaming::EventStore as RuntimeStore;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Barrier;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -108,25 +109,31 @@ async fn sequences_over_executions_are_unique_and_a_poller_misses_none() {
             })
         })
         .collect();
+    let written = Arc::new(AtomicBool::new(false));
     let poller = {
-        let store = store.clone();
+        let (store, written) = (store.clone(), written.clone());
         tokio::spawn(async move {
             let (mut place, mut seen) = (0, Vec::new());
-            while seen.len() < (TASKS * EACH) as usize {
-                for entry in store.get_after(place, 7).await.unwrap() {
+            loop {
+                let last = written.load(Ordering::SeqCst);
+                let entries = store.get_after(place, 7).await.unwrap();
+                if last && entries.is_empty() {
+                    return seen;
+                }
+                for entry in entries {
                     assert!(entry.sequence > place, "in order");
                     place = entry.sequence;
                     seen.push(entry.sequence);
                 }
                 tokio::task::yield_now().await;
             }
-            seen
         })
     };
     let mut given = BTreeSet::new();
     for writer in writers {
         given.extend(writer.await.unwrap());
     }
+    written.store(true, Ordering::SeqCst);
     assert_eq!(given.len(), (TASKS * EACH) as usize);
     assert_eq!(poller.await.unwrap(), given.into_iter().collect::<Vec<_>>());
 }
