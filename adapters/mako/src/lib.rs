@@ -27,9 +27,10 @@
 //!
 //! # How it is built
 //!
-//! `stream`, `outbox`, `deadline`, `registry`, `inbox`, `checkpoint` and `value` do the work, on names (`places`), JSON (`json`) and
-//! batches with conditions (`change`), and know no version of mako-engine. The texts in `traits` turn the types of a version
-//! into that and back; they are compiled against each version, in `v0_23` and `v0_22`, beside what is of that version alone.
+//! `stream`, `outbox`, `deadline`, `registry`, `inbox`, `checkpoint` and `value` do the work, on names (`places`), JSON
+//! (`json`) and batches with conditions (`change`), and know no version of mako-engine. The texts in `traits` turn the types
+//! of a version into that and back; they are compiled against each version, in `v0_23` and `v0_22`, beside what is of that
+//! version alone.
 
 #![allow(
     clippy::duplicate_mod,
