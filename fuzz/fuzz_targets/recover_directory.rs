@@ -97,17 +97,43 @@ fn made() -> &'static Made {
 
 /// What FORMAT.md says of a directory with a segment in it.
 fn opinion(files: &Files) -> Result<Log, &'static str> {
+    let checkpoint = |name: &str| files.get(name).and_then(|page| Checkpoint::decode(page.get(..scribe::PAGE)?));
     let segments: Vec<_> = files.iter().filter(|(name, _)| name.ends_with(".seg")).collect();
-    let images: Vec<_> = segments.iter().map(|(_, image)| (*image).clone()).collect();
-    let log = scribe::read_log(&images)?;
+    let mut images: Vec<_> = segments.iter().map(|(_, image)| (*image).clone()).collect();
+    let closed = checkpoint("closed");
+    if let Some(closed) = &closed {
+        // If the log ends where it was closed, what lies far behind that is not looked at.
+        let last = images.last_mut().expect("a segment");
+        let far = (closed.offset as usize).checked_next_multiple_of(scribe::PAGE).map_or(last.len(), |at| at + scribe::PAGE);
+        let rest = last.split_off(far.min(last.len()));
+        last.resize(last.len() + rest.len(), 0);
+        if let Ok(log) = named(&segments, &images) {
+            let last = log.segments.last().expect("a segment");
+            let end = last.frames.last().filter(|placed| placed.frame.kind == scribe::CLOSED).map(|placed| (placed.span.end as u64, placed.checksum));
+            let here = (last.header.ordinal, last.header.salt) == (closed.ordinal, closed.salt) && closed.log_id == last.header.log_id;
+            if here && end == Some((closed.offset, closed.checksum)) && last.end as u64 == closed.offset {
+                return Ok(log);
+            }
+        }
+        let last = images.last_mut().expect("a segment");
+        last.truncate(last.len() - rest.len());
+        last.extend(rest);
+    }
+    let log = named(&segments, &images)?;
+    let checkpoint = closed.or_else(|| checkpoint("checkpoint"));
+    let lost = checkpoint.is_some_and(|checkpoint| !scribe::reaches(&log, &checkpoint));
+    if lost { Err("a lost tail") } else { Ok(log) }
+}
+
+/// What FORMAT.md says of segments with these names.
+fn named(segments: &[(&String, &Vec<u8>)], images: &[Vec<u8>]) -> Result<Log, &'static str> {
+    let log = scribe::read_log(images)?;
     for ((name, _), segment) in segments.iter().zip(&log.segments) {
         if **name != segment_name(segment.header.ordinal) {
             return Err("the name of a segment");
         }
     }
-    let checkpoint = files.get("checkpoint").and_then(|page| Checkpoint::decode(page.get(..scribe::PAGE)?));
-    let lost = checkpoint.is_some_and(|checkpoint| !scribe::reaches(&log, &checkpoint));
-    if lost { Err("a lost tail") } else { Ok(log) }
+    Ok(log)
 }
 
 fn file_name(files: &Files, file: u8) -> Option<String> {
@@ -122,6 +148,7 @@ fn new_name(name: u8) -> String {
         11 => "notes.txt".to_owned(),
         12 => "00000000000000000002-4096-1.torn".to_owned(),
         13 => "00000000000000000001.idx".to_owned(),
+        14 => "closed".to_owned(),
         _ => "checkpoint".to_owned(),
     }
 }

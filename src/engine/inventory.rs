@@ -2,7 +2,7 @@
 //!
 //! Owns the sorting of names and what speaks against taking a directory for an empty one. Opens no file.
 
-use crate::segment::name::{CHECKPOINT, FileName};
+use crate::segment::name::{CHECKPOINT, CLOSED, FileName};
 use crate::storage::Storage;
 use std::io;
 
@@ -10,6 +10,8 @@ use std::io;
 pub(crate) struct Inventory {
     pub(crate) segments: Vec<u64>,
     pub(crate) has_checkpoint: bool,
+    /// The checkpoint of a log that was closed.
+    pub(crate) has_closed: bool,
     /// Numbers of index files.
     pub(crate) indexes: Vec<u64>,
     pub(crate) torn: Vec<FileName>,
@@ -23,6 +25,7 @@ impl Inventory {
         let mut inventory = Inventory {
             segments: Vec::new(),
             has_checkpoint: false,
+            has_closed: false,
             indexes: Vec::new(),
             torn: Vec::new(),
             temporary: Vec::new(),
@@ -32,6 +35,7 @@ impl Inventory {
             match FileName::parse(&name) {
                 FileName::Segment(ordinal) => inventory.segments.push(ordinal),
                 FileName::Checkpoint => inventory.has_checkpoint = true,
+                FileName::Closed => inventory.has_closed = true,
                 FileName::Temporary => inventory.temporary.push(name),
                 torn @ FileName::Torn { .. } => inventory.torn.push(torn),
                 FileName::Index(number) => inventory.indexes.push(number),
@@ -48,6 +52,9 @@ impl Inventory {
     pub(crate) fn evidence(&self) -> Option<String> {
         if self.has_checkpoint {
             return Some(CHECKPOINT.to_owned());
+        }
+        if self.has_closed {
+            return Some(CLOSED.to_owned());
         }
         if !self.indexes.is_empty() || !self.torn.is_empty() {
             return Some("other files of a log".to_owned());

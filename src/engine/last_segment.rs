@@ -104,38 +104,39 @@ impl Recovery<'_> {
         Ok(LastSegment { header, file, page, walk, verdict, beyond })
     }
 
-    /// Whether the segment is as a close has left it: covered by an index file up to the frame that says so, zeros behind
-    /// that. Then nothing was written since, no sync can have failed, and there is nothing to be decided. Anything else is
+    /// Whether the segment is as a close has left it: its frames end where the checkpoint of a closed log says, and nothing
+    /// follows. Then nothing was written since, no sync can have failed, and there is nothing to be decided. Anything else is
     /// judged in full.
     fn glance(&mut self, file: &dyn File, header: &SegmentHeader) -> Result<Option<Judged>, OpenError> {
-        let covers =
-            self.covered.as_ref().is_some_and(|c| c.to.segment == header.ordinal && c.last_frame > 0);
-        if !covers {
+        let place = self.checkpoint.as_ref().map(|checkpoint| checkpoint.place);
+        let Some(place) = place.filter(|place| self.closed && place.salt == header.salt) else {
+            return Ok(None);
+        };
+        let mut walk = self.start_walk(header, file)?;
+        let (at, end) = (Location { segment: header.ordinal, offset: place.end.offset }, place.end.offset);
+        if place.end != at || walk.end > end || end > header.frames_end_max() {
             return Ok(None);
         }
-        let end = self.start_walk(header, file)?.end;
+        let page = PAGE_BYTES as u64;
+        let from = walk.end & !(page - 1);
+        // Whoever wrote behind the end began there.
+        let to = (end.next_multiple_of(page) + page).min(header.capacity);
+        let mut bytes = vec![0; (to - from) as usize];
         let fault = |error: io::Error| open_fault("read", &segment_name(header.ordinal), &error);
-        if self.last_kind != Some(FrameKind::Closed) {
-            return Ok(None);
-        }
-        let page_at = end & !(PAGE_BYTES as u64 - 1);
-        let mut page = vec![0; PAGE_BYTES];
-        file.read_at(page_at, &mut page).map_err(fault)?;
-        let used = (end - page_at) as usize;
-        let mut untouched = is_zero(&page[used..]);
-        let mut offset = page_at + PAGE_BYTES as u64;
-        let mut chunk = vec![0; READ_BYTES as usize];
-        while untouched && offset < header.capacity {
-            let Some(data) = file.data_from(offset).map_err(fault)? else { break };
-            offset = data.max(offset) & !(PAGE_BYTES as u64 - 1);
-            let some = header.capacity.saturating_sub(offset).min(READ_BYTES) as usize;
-            file.read_at(offset, &mut chunk[..some]).map_err(fault)?;
-            untouched = is_zero(&chunk[..some]);
-            offset += some as u64;
-        }
-        page.truncate(used);
-        Ok(untouched.then(|| Judged {
-            image: Image::new(page_at, page),
+        file.read_at(from, &mut bytes).map_err(fault)?;
+        let untouched = is_zero(&bytes[(end - from) as usize..]);
+        let mut image = Image::new(from, bytes);
+        let mut last_kind = self.last_kind;
+        let mut met = self.note_place(header, walk.end, walk.chain.checksum);
+        let mut visit = |frame: &Frame<'_>| {
+            last_kind = Some(frame.header.kind);
+            met = self.note_place(header, frame.offset + frame.header.frame_len(), frame.checksum);
+            Ok(())
+        };
+        walk.advance(&mut image, header.salt, end, true, &mut visit).map_err(read_fault)?;
+        let as_left = untouched && met && walk.end == end && last_kind == Some(FrameKind::Closed);
+        Ok(as_left.then(|| Judged {
+            image,
             verdict: Verdict::CleanEnd,
             stop: Fault::Zeros { what: "frame" },
             end,

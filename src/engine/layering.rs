@@ -9,13 +9,13 @@ use crate::engine::maintenance::write_checkpoint;
 use crate::engine::shared::Shared;
 use crate::error::IoFault;
 use crate::format::FIRST_FRAME;
-use crate::format::checkpoint::{Checkpoint, LayerRef};
+use crate::format::checkpoint::{Checkpoint, DurablePlace, LayerRef};
 use crate::format::frame::Chain;
 use crate::format::segment::SegmentHeader;
 use crate::index::Index;
 use crate::index::build::build;
 use crate::layer::{Layer, MakeError, Range, merge};
-use crate::segment::name::index_name;
+use crate::segment::name::{CHECKPOINT, CLOSED, index_name};
 use crate::storage::Storage;
 use crate::types::{Location, ReadMode};
 use crossbeam_channel::Receiver;
@@ -124,8 +124,18 @@ impl Shared {
         let mut checkpoint = self.checkpoint.lock();
         let mut changed = checkpoint.clone();
         change(&mut changed);
-        write_checkpoint(&*self.storage, &changed)?;
+        write_checkpoint(&*self.storage, CHECKPOINT, &changed)?;
         *checkpoint = changed;
+        Ok(())
+    }
+
+    /// Says that the log was closed, and that this is its end: until the file with this name is gone, nothing is written to it.
+    pub(crate) fn note_closed(&self, end: DurablePlace) -> Result<(), IoFault> {
+        let mut checkpoint = self.checkpoint.lock();
+        checkpoint.place = end;
+        write_checkpoint(&*self.storage, CLOSED, &checkpoint)?;
+        // If it stays, it is not asked; the next open replaces it.
+        let _ = self.storage.remove(CHECKPOINT);
         Ok(())
     }
 

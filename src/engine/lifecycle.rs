@@ -210,7 +210,7 @@ impl Shared {
             if self.spare.lock().take().is_some() {
                 let _ = self.storage.remove(SPARE);
             }
-            self.note(|checkpoint| checkpoint.place = place).map_err(CloseError::Checkpoint)
+            self.note_closed(place).map_err(CloseError::Checkpoint)
         });
         // 4. Out.
         *self.closed.lock() = result.clone();

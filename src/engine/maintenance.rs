@@ -7,7 +7,7 @@ use crate::engine::shared::Shared;
 use crate::engine::spare::{Spare, next_capacity};
 use crate::error::IoFault;
 use crate::format::checkpoint::Checkpoint;
-use crate::segment::name::{CHECKPOINT, CHECKPOINT_TEMPORARY};
+use crate::segment::name::CHECKPOINT_TEMPORARY;
 use crate::storage::{Storage, write_all_at};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io;
@@ -129,9 +129,13 @@ impl Shared {
     }
 }
 
-/// Writes the checkpoint so that either the old one or the new one is there, whatever happens.
-pub(crate) fn write_checkpoint(storage: &dyn Storage, checkpoint: &Checkpoint) -> Result<(), IoFault> {
-    let fault = |operation| move |error: io::Error| IoFault::new(operation, CHECKPOINT, &error);
+/// Writes the checkpoint under its name so that either the old one or the new one is there, whatever happens.
+pub(crate) fn write_checkpoint(
+    storage: &dyn Storage,
+    name: &str,
+    checkpoint: &Checkpoint,
+) -> Result<(), IoFault> {
+    let fault = |operation| move |error: io::Error| IoFault::new(operation, name, &error);
     match storage.remove(CHECKPOINT_TEMPORARY) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault("remove")(error)),
         _ => {}
@@ -139,6 +143,6 @@ pub(crate) fn write_checkpoint(storage: &dyn Storage, checkpoint: &Checkpoint) -
     let file = storage.create(CHECKPOINT_TEMPORARY).map_err(fault("create"))?;
     write_all_at(&*file, 0, &checkpoint.encode()).map_err(fault("write"))?;
     file.sync().map_err(fault("sync"))?;
-    storage.rename(CHECKPOINT_TEMPORARY, CHECKPOINT).map_err(fault("rename"))?;
+    storage.rename(CHECKPOINT_TEMPORARY, name).map_err(fault("rename"))?;
     storage.sync_directory().map_err(fault("sync the directory of"))
 }

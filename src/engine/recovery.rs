@@ -21,7 +21,7 @@ use crate::index::Index;
 use crate::index::replay::Rejected;
 use crate::layer::Damage;
 use crate::options::Options;
-use crate::segment::name::{CHECKPOINT, FileName, index_name, segment_name};
+use crate::segment::name::{CHECKPOINT, CLOSED, FileName, index_name, segment_name};
 use crate::segment::reader::{Live, Segment};
 use crate::segment::scan::{Beyond, Source, Walk};
 use crate::storage::{File, Storage};
@@ -76,7 +76,7 @@ pub(crate) fn recover(
 ) -> Result<Recovered, OpenError> {
     let begun = Instant::now();
     // Before the names: beside a writer, a checkpoint read later could speak of a segment that was not listed yet.
-    let checkpoint = read_checkpoint(storage)?;
+    let (checkpoint, closed) = read_checkpoint(storage)?;
     let inventory = Inventory::take(storage).map_err(|error| open_fault("list", ".", &error))?;
     let created = inventory.segments.is_empty();
     if created {
@@ -109,6 +109,7 @@ pub(crate) fn recover(
             frames: 0,
             checkpoint: None,
             checkpoint_met: false,
+            closed,
             covered: files.covered.clone(),
             covered_met: false,
             damage: &damage,
@@ -152,6 +153,9 @@ pub(crate) fn recover(
     };
     if writable {
         // Only now: an open that refuses has changed nothing. A new log took its spare's place already.
+        if inventory.has_closed {
+            reopen(storage, closed)?;
+        }
         let used = refs(&recovered.view.index);
         let unused =
             inventory.indexes.iter().filter(|number| used.iter().all(|layer| layer.number != **number));
@@ -169,17 +173,37 @@ pub(crate) fn recover(
     Ok(recovered)
 }
 
-/// The checkpoint, or what is wrong with it; `None` if there is none.
-fn read_checkpoint(storage: &dyn Storage) -> Result<Option<Result<Checkpoint, Fault>>, OpenError> {
-    let mut page = [0; PAGE_BYTES];
-    match storage.open(CHECKPOINT, false).and_then(|file| file.read_at(0, &mut page)) {
-        Ok(()) => Ok(Some(Checkpoint::decode(&page))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Ok(Some(Err(Fault::Length { what: "checkpoint", found: PAGE_BYTES as u64, max: 0 })))
+/// A checkpoint, or what is wrong with it; `None` if there is none.
+type ReadCheckpoint = Option<Result<Checkpoint, Fault>>;
+
+/// The checkpoint, and whether it is that of a log that was closed.
+fn read_checkpoint(storage: &dyn Storage) -> Result<(ReadCheckpoint, bool), OpenError> {
+    let read = |name: &str| {
+        let mut page = [0; PAGE_BYTES];
+        match storage.open(name, false).and_then(|file| file.read_at(0, &mut page)) {
+            Ok(()) => Ok(Some(Checkpoint::decode(&page))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Ok(Some(Err(Fault::Length { what: "checkpoint", found: PAGE_BYTES as u64, max: 0 })))
+            }
+            Err(error) => Err(open_fault("read", name, &error)),
         }
-        Err(error) => Err(open_fault("read", CHECKPOINT, &error)),
+    };
+    let closed = read(CLOSED)?;
+    if matches!(closed, Some(Ok(_))) {
+        return Ok((closed, true));
     }
+    Ok((read(CHECKPOINT)?.or(closed), false))
+}
+
+/// Takes it back that the log was closed, durably, before anything is written to it.
+fn reopen(storage: &dyn Storage, valid: bool) -> Result<(), OpenError> {
+    if valid {
+        storage.rename(CLOSED, CHECKPOINT).map_err(|error| open_fault("rename", CLOSED, &error))?;
+    } else {
+        storage.remove(CLOSED).map_err(|error| open_fault("remove", CLOSED, &error))?;
+    }
+    storage.sync_directory().map_err(|error| open_fault("sync the directory of", ".", &error))
 }
 
 /// Makes the first segment of a new log.
@@ -222,6 +246,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) frames: u64,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) checkpoint_met: bool,
+    /// The checkpoint says that the log was closed there, and that nothing was written to it since.
+    pub(crate) closed: bool,
     /// Where the index files end, and whether the log was found to have that place.
     pub(crate) covered: Option<Covered>,
     pub(crate) covered_met: bool,

@@ -183,7 +183,7 @@ impl Recovery<'_> {
             return Ok(None);
         };
         let Covered { number, to, to_salt, chain, last_frame, .. } = covered;
-        if *last_frame > 0 {
+        if *last_frame > 0 || to.offset == FIRST_FRAME {
             return Ok(None);
         }
         let same = (*to_salt, to.offset, chain.checksum) == (header.salt, footer.end, footer.last_checksum);
@@ -201,8 +201,10 @@ impl Recovery<'_> {
         };
         let Covered { number, to, to_salt, chain, events, last_frame, frames } = covered;
         if *last_frame == 0 {
-            // They end with the segment, which is the last one: what recovery decides, it decides by all of it.
-            return Ok(Walk::start(header, &self.chain));
+            // They end before its first frame, which must follow what they end with; or with the segment, which is the last
+            // one: what recovery decides, it decides by all of it.
+            let before = if to.offset == FIRST_FRAME { *chain } else { self.chain };
+            return Ok(Walk::start(header, &before));
         }
         let ends = || -> Result<FrameKind, Fault> {
             expect("salt of the segment", *to_salt, header.salt)?;

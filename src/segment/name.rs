@@ -15,6 +15,8 @@ pub(crate) enum FileName {
         count: u64,
     },
     Checkpoint,
+    /// The checkpoint of a log that was closed.
+    Closed,
     /// A file that was being made when its maker stopped.
     Temporary,
     Foreign,
@@ -22,6 +24,7 @@ pub(crate) enum FileName {
 
 pub(crate) const SPARE: &str = "spare.tmp";
 pub(crate) const CHECKPOINT: &str = "checkpoint";
+pub(crate) const CLOSED: &str = "closed";
 pub(crate) const CHECKPOINT_TEMPORARY: &str = "checkpoint.tmp";
 pub(crate) const INDEX_TEMPORARY: &str = "index.tmp";
 
@@ -42,6 +45,7 @@ impl FileName {
         match name {
             SPARE | CHECKPOINT_TEMPORARY | INDEX_TEMPORARY => return FileName::Temporary,
             CHECKPOINT => return FileName::Checkpoint,
+            CLOSED => return FileName::Closed,
             _ => {}
         }
         let Some((stem, extension)) = name.split_once('.') else { return FileName::Foreign };
@@ -76,7 +80,7 @@ impl FileName {
             FileName::Segment(ordinal) => Some(segment_name(*ordinal)),
             FileName::Index(number) => Some(index_name(*number)),
             FileName::Torn { segment, offset, count } => Some(torn_name(*segment, *offset, *count)),
-            FileName::Checkpoint | FileName::Temporary | FileName::Foreign => None,
+            FileName::Checkpoint | FileName::Closed | FileName::Temporary | FileName::Foreign => None,
         }
     }
 }
@@ -97,6 +101,7 @@ mod tests {
         }
         assert_eq!(FileName::parse(SPARE), FileName::Temporary);
         assert_eq!(FileName::parse(CHECKPOINT), FileName::Checkpoint);
+        assert_eq!(FileName::parse(CLOSED), FileName::Closed);
     }
 
     #[test]

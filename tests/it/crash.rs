@@ -12,8 +12,9 @@ mod run;
 mod workloads;
 
 use crate::model::{Model, Op, STREAMS, Write};
+use crate::scribe;
 use crate::simdisk::{Rng, SimDisk, Survive};
-use annals::{AppendError, OpenError, Options};
+use annals::{AppendError, ExpectedVersion, NewEvent, OpenError, Options};
 use run::{Run, WINDOW, Witness, check, options};
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -115,6 +116,39 @@ fn random_workloads_and_random_cuts() {
     });
     println!("{} random crash states", states.load(Ordering::Relaxed));
     assert!(states.load(Ordering::Relaxed) >= 100_000);
+}
+
+/// A log that was closed and is written to again: whatever a cut leaves of the new bytes, recovery sees all of it, and clears
+/// what is torn. Were the old close still believed, what is torn would stay behind the end and speak up in a later life.
+#[test]
+fn nothing_torn_stays_behind_a_close_that_is_over() {
+    let large = vec![0xA5; 40 << 10];
+    let mut torn = 0;
+    for seed in 0..200 {
+        let disk = SimDisk::new(seed);
+        let options = options();
+        let log = options.open_storage(Arc::new(disk.clone())).unwrap();
+        log.append("s", ExpectedVersion::Any, &[NewEvent::new("T", "small")]).unwrap();
+        log.close().unwrap();
+        // Cut somewhere in the second life.
+        let begun = disk.ops();
+        disk.crash_at(begun + seed % 20);
+        if let Ok(log) = options.open_storage(Arc::new(disk.clone())) {
+            let _ = log.append("s", ExpectedVersion::Any, &[NewEvent::new("T", &large)]);
+            std::mem::forget(log);
+        }
+        let cut = disk.power_cut(&mut Rng::new(seed), Survive::Random);
+        let log = options.open_storage(Arc::new(cut.clone())).unwrap();
+        torn += u64::from(log.recovery().torn_tail.is_some());
+        assert!((1..=2).contains(&log.last_position()));
+        log.close().unwrap();
+        let image = cut.read_file(&format!("{:020}.seg", 1)).unwrap();
+        let read = scribe::read_log(std::slice::from_ref(&image)).unwrap();
+        let last = &read.segments[0];
+        assert_eq!(last.how, scribe::End::Clean, "seed {seed}");
+        assert!(image[last.end..].iter().all(|byte| *byte == 0), "seed {seed}");
+    }
+    assert!(torn > 10, "{torn}");
 }
 
 fn number_from(name: &str, default: u64) -> u64 {

@@ -287,14 +287,14 @@ fn a_lost_tail_under_a_newer_checkpoint_is_refused() {
     // A checkpoint that is damaged, empty, or of another log is no evidence of anything.
     for (i, bytes) in [vec![], vec![0; 4096], vec![7; 100], vec![9; 8192]].into_iter().enumerate() {
         let disk = made(3, 10, true);
-        disk.write_file("checkpoint", bytes);
+        disk.write_file("closed", bytes);
         let log = open(&disk).unwrap();
         assert!(matches!(log.recovery().checkpoint, annals::CheckpointUse::Damaged(_)), "{i}");
         assert_eq!(log.last_position(), 3);
     }
-    let foreign = made(1, 10, true).read_file("checkpoint").unwrap();
+    let foreign = made(1, 10, true).read_file("closed").unwrap();
     let disk = made(3, 10, true);
-    disk.write_file("checkpoint", foreign);
+    disk.write_file("closed", foreign);
     assert_eq!(open(&disk).unwrap().recovery().checkpoint, annals::CheckpointUse::Foreign);
 }
 
@@ -336,7 +336,7 @@ fn a_directory_that_is_not_a_log_is_refused_and_leftovers_are_cleared() {
     assert_eq!(disk.names(), ["notes.txt"]);
     let disk = made(2, 10, true);
     disk.remove_file(&segment(1));
-    assert!(matches!(open(&disk), Err(OpenError::NotALog { found, .. }) if found == "checkpoint"));
+    assert!(matches!(open(&disk), Err(OpenError::NotALog { found, .. }) if found == "closed"));
     // Only what a creation leaves behind when it is cut: an empty directory.
     let disk = SimDisk::new(1);
     disk.write_file("spare.tmp", vec![1; 100]);

@@ -492,6 +492,6 @@ fn golden_reader_reads_what_the_engine_wrote() {
         let kinds: Vec<_> =
             last.frames.iter().map(|placed| placed.frame.kind).filter(|kind| *kind != PAD).collect();
         assert_eq!(kinds.last(), Some(&CLOSED));
-        assert!(reaches(&read, &Checkpoint::decode(&files["checkpoint"]).unwrap()));
+        assert!(reaches(&read, &Checkpoint::decode(&files["closed"]).unwrap()));
     }
 }

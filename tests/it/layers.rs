@@ -1,7 +1,8 @@
 //! Index files: whatever the index has in files, all answers are those of the log read anew.
 //!
-//! Owns the comparison of everything that a log can be asked, the damage to files while they are in use and between two uses, and
-//! what an open spares by them. What the files are made of is tested beside their code; crashes while they are made, in `crash.rs`.
+//! Owns the comparison of everything that a log can be asked, the damage to files while they are in use and between two uses,
+//! and what an open spares by them. What the files are made of is tested beside their code; crashes while they are made, in
+//! `crash.rs`.
 
 use crate::shelf::{Files, files_of, shelve};
 use crate::simdisk::Rng;
@@ -221,7 +222,52 @@ fn what_no_file_speaks_of_is_read_from_the_log() {
     alike(&open(&memory), &files_of(&memory), 30, "and opened again");
 }
 
-/// What a close has left is not judged anew; anything behind it is, as if there were no files.
+/// A roll made a segment, and a kill came before anything was written to it. The next life closes without writing: the files
+/// end before the first frame of a segment, and the log goes on from there.
+#[test]
+fn a_log_cut_off_behind_a_roll_goes_on() {
+    // Much enough for a file at a close, not at a roll.
+    let options = options().index_after_bytes(1 << 20);
+    let open = |memory: &Memory| options.open_storage(Arc::new(memory.clone())).unwrap();
+    let (memory, mut rng) = (Memory::new(), Rng::new(12));
+    let (fourth, fifth) = (format!("{:020}.seg", 4), format!("{:020}.seg", 5));
+    let log = open(&memory);
+    while !files_of(&memory).contains_key(&fourth) {
+        live(&log, &mut rng, 1, 40);
+    }
+    live(&log, &mut rng, 5, 40);
+    log.close().unwrap();
+    open(&memory).append("large", ANY, &[NewEvent::new("T", &[1; 64 << 10])]).unwrap();
+    let mut files = files_of(&memory);
+    files.get_mut(&fifth).unwrap()[4096..].fill(0);
+    files.retain(|name, _| name.ends_with(".seg"));
+    let memory = shelve(&files);
+    let log = open(&memory);
+    assert_eq!(log.recovery().segments, 5);
+    let position = log.last_position();
+    log.close().unwrap();
+    assert!(files_of(&memory)[&fifth][4096..].iter().all(|byte| *byte == 0), "there is nothing to say");
+    for life in 0..3 {
+        let log = open(&memory);
+        assert_eq!(log.recovery().index, IndexUse::Covers { position }, "life {life}");
+        alike(&log, &files_of(&memory), 40, "closed without a frame in the last segment");
+        // Like a kill.
+        let killed = shelve(&files_of(&memory));
+        live(&open(&killed), &mut rng, 1 + life * 100, 40);
+        let files = files_of(&killed);
+        let again = open(&shelve(&files));
+        assert!(
+            matches!(again.recovery().index, IndexUse::Covers { .. }),
+            "life {life}: {:?}",
+            again.recovery()
+        );
+        alike(&again, &files, 40, "and written to");
+        log.close().unwrap();
+    }
+}
+
+/// What a close has left is not judged anew. What could be of a later life is seen all the same, and without the close's
+/// word, all.
 #[test]
 fn bytes_behind_a_clean_close_are_judged_as_without_files() {
     let (memory, mut rng) = (Memory::new(), Rng::new(8));
@@ -251,13 +297,21 @@ fn bytes_behind_a_clean_close_are_judged_as_without_files() {
     };
     let clean = seen(&shelve(&files));
     assert!(matches!(&clean, Ok((None, false, true, _))));
-    let places = [used, used + 8, used + 100, page - 1, page, page + 5000, capacity - 4097, capacity - 4096];
-    for at in places.into_iter().chain([capacity - 1]) {
+    let near = [used, used + 8, used + 100, page - 1, page, page + 4095];
+    let far = [page + 4096, page + 5000, capacity - 4097, capacity - 4096, capacity - 1];
+    for at in near.into_iter().chain(far) {
         let mut files = files.clone();
         files.get_mut(&name).unwrap()[at] = 0xA5;
+        let want = seen(&bare(&files));
+        assert!(want != clean, "a byte at {at} of {capacity} is told");
         let is = seen(&shelve(&files));
-        assert!(is == seen(&bare(&files)), "a byte at {at} of {capacity}");
-        assert!(is != clean, "a byte at {at} of {capacity} is told");
+        // Nobody who writes behind the end leaves zeros there.
+        let believed = if far.contains(&at) { &clean } else { &want };
+        assert!(is == *believed, "a byte at {at} of {capacity}, closed");
+        // As after a kill.
+        let closed = files.remove("closed").unwrap();
+        files.insert("checkpoint".to_owned(), closed);
+        assert!(seen(&shelve(&files)) == want, "a byte at {at} of {capacity}, not closed");
     }
     // A later life, of which the files know nothing.
     let log = open(&memory);
@@ -335,7 +389,7 @@ fn damaged_missing_cut_and_foreign_files_are_made_anew() {
     files.insert(format!("{:020}.idx", 999), vec![1; 5000]);
     let memory = shelve(&files);
     assert!(open(&memory).recovery().removed.contains(&format!("{:020}.idx", 999)));
-    files.remove("checkpoint");
+    files.remove("closed");
     let log = open(&shelve(&files));
     assert_eq!((log.recovery().index, everything(&log, 60)), (IndexUse::Missing, want));
 }
