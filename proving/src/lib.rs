@@ -1,12 +1,14 @@
-//! What the tests of the log and of its adapters have in common: processes that are killed, syncs that are held back, and an
-//! executor that must not be blocked.
+//! What the tests of the log and of its adapters have in common: processes that are killed, syncs that are held back, a
+//! disk that is full or broken, and an executor that must not be blocked.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
 
 mod child;
+mod disk;
 mod gate;
 mod turns;
 
 pub use child::{Child, child, told};
+pub use disk::FaultyDisk;
 pub use gate::Gated;
 pub use turns::gives_way;

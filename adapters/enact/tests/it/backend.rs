@@ -1,10 +1,11 @@
 //! `StorageBackend`: what a store says of itself, its health, and what shutting down does to a log that is shared or its own.
 
-use crate::kit::{Failing, directory, emitted, id, in_memory, numbered, open, tenant, typed};
+use crate::kit::{directory, emitted, id, in_memory, numbered, on, open, tenant, typed};
 use annals::{AppendError, EventLog, ExpectedVersion, LogState, NewEvent, OpenError};
 use annals_enact::{Error, ExecutionStore, StreamingStore};
 use enact_core::kernel::persistence::{EventStore as _, ExecutionEventData, StorageBackend};
 use enact_core::streaming::EventStore as _;
+use proving::FaultyDisk;
 
 /// Both stores over a log, as backends.
 fn backends(log: &EventLog) -> [Box<dyn StorageBackend>; 2] {
@@ -59,11 +60,11 @@ async fn a_log_that_is_only_read_is_ill_and_can_be_read() {
 
 #[tokio::test]
 async fn a_poisoned_log_is_ill_and_says_what_became_of_the_append() {
-    let disk = Failing::default();
-    let log = disk.open();
+    let disk = FaultyDisk::default();
+    let log = on(&disk);
     let (store, streaming) = (ExecutionStore::new(log.clone()), StreamingStore::new(log.clone()));
     store.append(&id("e"), &tenant("t"), numbered(1)).await.unwrap();
-    disk.broken();
+    disk.set_broken(true);
     let refused = typed(store.append(&id("e"), &tenant("t"), numbered(2)).await);
     assert!(matches!(
         refused,
@@ -86,10 +87,10 @@ async fn a_poisoned_log_is_ill_and_says_what_became_of_the_append() {
 
 #[tokio::test]
 async fn a_full_disk_is_ill_until_there_is_room_again() {
-    let disk = Failing::default();
-    let log = disk.open();
+    let disk = FaultyDisk::default();
+    let log = on(&disk);
     let store = ExecutionStore::new(log.clone());
-    disk.full(true);
+    disk.set_full(true);
     let large = || ExecutionEventData::Custom { event_type: String::new(), data: "x".repeat(10_000).into() };
     let mut count = 0;
     let refused = loop {
@@ -104,7 +105,7 @@ async fn a_full_disk_is_ill_until_there_is_room_again() {
     ill(&log, "free some space").await;
     assert_eq!(store.load_events(&id("e")).await.unwrap().len(), count, "reads go on");
 
-    disk.full(false);
+    disk.set_full(false);
     assert_eq!(
         store.append(&id("e"), &tenant("t"), large()).await.unwrap(),
         count as u64 + 1,

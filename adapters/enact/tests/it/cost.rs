@@ -1,10 +1,11 @@
 //! What a look at the end costs when others write most of the log: what is new, in bounded steps.
 
-use crate::kit::{Failing, emitted};
+use crate::kit::{emitted, on};
 use annals::{EventLog, ExpectedVersion, NewEvent};
 use annals_enact::StreamingStore;
 use enact_core::streaming::EventStore;
 use futures::FutureExt;
+use proving::FaultyDisk;
 
 /// So many events of others, each a run of its own.
 fn others(log: &EventLog, count: usize) {
@@ -25,8 +26,8 @@ async fn own(store: &StreamingStore, count: u64) -> u64 {
 
 #[tokio::test]
 async fn the_latest_sequence_costs_what_came_since_it_was_asked() {
-    let disk = Failing::default();
-    let log = disk.open();
+    let disk = FaultyDisk::default();
+    let log = on(&disk);
     let store = StreamingStore::new(log.clone());
     let latest = own(&store, 1500).await;
     others(&log, 4000);
@@ -46,8 +47,8 @@ async fn the_latest_sequence_costs_what_came_since_it_was_asked() {
 
 #[tokio::test]
 async fn polling_at_the_end_costs_what_came_since_the_last_poll() {
-    let disk = Failing::default();
-    let log = disk.open();
+    let disk = FaultyDisk::default();
+    let log = on(&disk);
     let store = StreamingStore::new(log.clone());
     let latest = own(&store, 1500).await;
     others(&log, 4000);

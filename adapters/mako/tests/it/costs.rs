@@ -1,6 +1,5 @@
 //! What calls cost: reads and syncs are counted, and no clock is asked.
 
-use crate::disk::TestDisk;
 use crate::v0_23::make::{ago, correlation, deadline, events, message, second, stream};
 use annals::{Options, ReadMode};
 use annals_mako::MakoStore;
@@ -8,20 +7,21 @@ use mako_engine::deadline::DeadlineStore;
 use mako_engine::error::WorkflowError;
 use mako_engine::event_store::{AppendBatch, AtomicAppend, EventStore, ExpectedVersion};
 use mako_engine::outbox::{OutboxStore, PendingOutbox};
+use proving::FaultyDisk;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// A store whose every look at a value is a read that is counted.
-fn counted() -> (TestDisk, MakoStore) {
-    let disk = TestDisk::default();
+fn counted() -> (FaultyDisk, MakoStore) {
+    let disk = FaultyDisk::default();
     let options = Options::new().read_mode(ReadMode::Pread).idle_witness_after(Duration::from_secs(10));
     let log = options.open_storage(Arc::new(disk.clone())).unwrap();
     (disk, MakoStore::new(log))
 }
 
 /// How many reads a call makes.
-async fn reads<T>(disk: &TestDisk, call: impl Future<Output = T>) -> (T, u64) {
+async fn reads<T>(disk: &FaultyDisk, call: impl Future<Output = T>) -> (T, u64) {
     let before = disk.reads();
     let value = call.await;
     (value, disk.reads() - before)

@@ -1,16 +1,16 @@
 //! A disk that is full, and one that fails.
 
-use crate::disk::TestDisk;
 use crate::v0_23::make::{event, events, message, second, stream};
 use annals::{LogState, Options};
 use annals_mako::MakoStore;
 use mako_engine::error::EngineError;
 use mako_engine::event_store::{AppendBatch, AtomicAppend, EventStore, ExpectedVersion};
 use mako_engine::outbox::{OutboxStore, PendingOutbox};
+use proving::FaultyDisk;
 use serde_json::json;
 use std::sync::Arc;
 
-fn on(disk: &TestDisk) -> MakoStore {
+fn on(disk: &FaultyDisk) -> MakoStore {
     MakoStore::new(Options::new().open_storage(Arc::new(disk.clone())).unwrap())
 }
 
@@ -23,7 +23,7 @@ async fn append_much(store: &MakoStore) -> Result<(), EngineError> {
 /// It may get better: the error says so, nothing is written in part, and it works again without reopening.
 #[tokio::test]
 async fn a_full_disk_is_a_passing_thing() {
-    let disk = TestDisk::default();
+    let disk = FaultyDisk::default();
     let store = on(&disk);
     let sent = message(second(0), None);
     store.enqueue(std::slice::from_ref(&sent)).await.unwrap();
@@ -54,11 +54,11 @@ async fn a_full_disk_is_a_passing_thing() {
 /// Nobody can know whether it is on the disk: the error says so, and nothing more is written until the log is opened again.
 #[tokio::test]
 async fn a_failing_disk_is_the_end() {
-    let disk = TestDisk::default();
+    let disk = FaultyDisk::default();
     let store = on(&disk);
     let (id, new) = (stream("s"), events(1));
     store.append(AppendBatch::new(&id, ExpectedVersion::NoStream, &new)).await.unwrap();
-    disk.fail();
+    disk.set_broken(true);
     let unknown = store.append(AppendBatch::new(&id, ExpectedVersion::Exact(1), &new)).await.unwrap_err();
     assert!(
         matches!(&unknown, EngineError::Store { transient: false, message } if message.contains("outcome unknown")),

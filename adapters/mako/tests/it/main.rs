@@ -30,7 +30,6 @@ macro_rules! agree {
 }
 
 mod costs;
-mod disk;
 mod failing;
 mod kill;
 mod model;

@@ -1,6 +1,5 @@
 //! Anything in any order: what the outbox and the deadlines answer is what the stores in memory answer, also after reopening.
 
-use crate::disk::TestDisk;
 use crate::shelf::names;
 use crate::v0_23::make::{ago, changed, deadline, json_of, message, second, stream};
 use annals::Options;
@@ -8,6 +7,7 @@ use annals_mako::MakoStore;
 use mako_engine::deadline::{Deadline, DeadlineStore, InMemoryDeadlineStore};
 use mako_engine::outbox::{InMemoryOutboxStore, OutboxMessage, OutboxStore};
 use proptest::prelude::*;
+use proving::FaultyDisk;
 use std::sync::Arc;
 use time::OffsetDateTime;
 
@@ -42,7 +42,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 /// The same calls, on the log and in memory.
 struct Both {
-    disk: TestDisk,
+    disk: FaultyDisk,
     log: MakoStore,
     outbox: InMemoryOutboxStore,
     deadlines: InMemoryDeadlineStore,
@@ -52,7 +52,7 @@ struct Both {
 
 impl Both {
     fn new() -> Both {
-        let disk = TestDisk::default();
+        let disk = FaultyDisk::default();
         Both {
             log: open(&disk),
             disk,
@@ -133,7 +133,7 @@ impl Both {
     }
 }
 
-fn open(disk: &TestDisk) -> MakoStore {
+fn open(disk: &FaultyDisk) -> MakoStore {
     MakoStore::new(Options::new().open_storage(Arc::new(disk.clone())).unwrap())
 }
 

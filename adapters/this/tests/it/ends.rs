@@ -3,13 +3,11 @@
 use crate::common::{
     Traces, cause, created, fill, first, memory, next, numbers, place, rest, resumes, soon, waits,
 };
-use annals::storage::{DeviceRead, File, Lock, Mapping, Memory, Storage};
 use annals::{AppendError, ExpectedVersion, Options, ReadError};
 use annals_this::{ThisError, ThisLog};
 use futures_util::StreamExt;
-use std::io;
+use proving::FaultyDisk;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use this::events::EventLog;
 use this::events::SeekPosition::{Beginning, LastAcknowledged, Latest, Sequence};
 
@@ -124,104 +122,17 @@ async fn an_event_that_is_too_large_is_refused_and_the_log_goes_on() {
     assert_eq!(log.append(created("user")).await.unwrap(), 1);
 }
 
-/// A directory in memory whose syncs fail from some time on.
-#[derive(Debug, Clone, Default)]
-struct Failing {
-    memory: Memory,
-    fails: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-struct FailingFile {
-    file: Arc<dyn File>,
-    fails: Arc<AtomicBool>,
-}
-
-impl Failing {
-    fn wrap(&self, file: Arc<dyn File>) -> Arc<dyn File> {
-        Arc::new(FailingFile { file, fails: self.fails.clone() })
-    }
-}
-
-impl Storage for Failing {
-    fn name(&self) -> String {
-        "failing".to_owned()
-    }
-
-    fn list(&self) -> io::Result<Vec<String>> {
-        self.memory.list()
-    }
-
-    fn try_lock(&self) -> io::Result<Option<Lock>> {
-        self.memory.try_lock()
-    }
-
-    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
-        self.memory.create(name).map(|file| self.wrap(file))
-    }
-
-    fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn File>> {
-        self.memory.open(name, write).map(|file| self.wrap(file))
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.memory.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.memory.remove(name)
-    }
-
-    fn sync_directory(&self) -> io::Result<()> {
-        self.memory.sync_directory()
-    }
-}
-
-impl File for FailingFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn allocate(&self, len: u64) -> io::Result<()> {
-        self.file.allocate(len)
-    }
-
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_at(offset, bytes)
-    }
-
-    fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.file.write_zeros(offset, len)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        if self.fails.load(Ordering::SeqCst) { Err(io::Error::other("it fails")) } else { self.file.sync() }
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_at(offset, buffer)
-    }
-
-    fn read_device(&self, offset: u64, buffer: &mut [u8]) -> io::Result<DeviceRead> {
-        self.file.read_device(offset, buffer)
-    }
-
-    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
-        self.file.map(len)
-    }
-}
-
 /// A failed sync is final: everybody is told, what is there can be read, and streams end instead of waiting for ever.
 #[tokio::test]
 async fn a_poisoned_log_tells_everybody() {
-    let disk = Failing::default();
+    let disk = FaultyDisk::default();
     let log = ThisLog::new(Options::new().open_storage(Arc::new(disk.clone())).unwrap());
     fill(&log, 2).await;
     let mut events = log.subscribe("a", Beginning).await.unwrap();
     assert_eq!(numbers(&mut events, 2).await, [1, 2]);
     assert!(waits(&mut events));
 
-    disk.fails.store(true, Ordering::SeqCst);
+    disk.set_broken(true);
     let poisoned = |error| matches!(cause(error), ThisError::Append(AppendError::Poisoned { .. }));
     assert!(poisoned(log.append(created("user")).await.unwrap_err()));
     assert!(poisoned(log.ack("a", 1).await.unwrap_err()));

@@ -178,6 +178,48 @@ async fn commands_at_once_all_get_through() {
     assert_eq!(notes, (0..12).collect::<Vec<_>>());
 }
 
+/// The framework asks for the version first and reads the events then: whatever is appended between the two, the state must
+/// hold all that the snapshot claims.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_snapshot_taken_while_appends_are_in_flight_claims_only_what_was_applied() {
+    let store = fresh();
+    let context = engine(&store);
+    let process = ask(&context, "51238696012").await;
+    let mut appending = tokio::task::JoinSet::new();
+    for task in 0..3 {
+        let process = process.clone();
+        appending.spawn(async move {
+            for note in 0..40 {
+                process
+                    .run(Command::Note(task * 100 + note), RunOptions::new().attempts(1000))
+                    .await
+                    .unwrap();
+            }
+        });
+    }
+    let mut taken = 0;
+    while let None | Some(Ok(())) = appending.try_join_next() {
+        if process.take_snapshot(context.snapshot_store(), 1).await.unwrap() {
+            taken += 1;
+            let snapshots = context.snapshot_store();
+            let snapshot = SnapshotStore::load(snapshots, process.stream_id()).await.unwrap().unwrap();
+            let state: State = serde_json::from_value(snapshot.state).unwrap();
+            let applied = u64::from(state.malo.is_some()) + state.notes.len() as u64;
+            assert!(
+                snapshot.sequence_number <= applied,
+                "{} claimed, {applied} applied",
+                snapshot.sequence_number
+            );
+            assert!(process.event_count().await.unwrap() >= applied, "applied, and not durable");
+        }
+        if appending.is_empty() {
+            break;
+        }
+    }
+    assert!(taken > 1, "no snapshot was taken while appends were in flight");
+    assert_eq!(process.event_count().await.unwrap(), 121);
+}
+
 /// Delivers what it is given, after it has refused it so often.
 #[derive(Clone, Default)]
 struct Sender {

@@ -11,17 +11,17 @@ struct State {
     reads: AtomicU64,
     syncs: AtomicU64,
     full: AtomicBool,
-    failing: AtomicBool,
+    broken: AtomicBool,
 }
 
 /// Clones share the directory and its state.
 #[derive(Debug, Clone, Default)]
-pub struct TestDisk {
+pub struct FaultyDisk {
     memory: Memory,
     state: Arc<State>,
 }
 
-impl TestDisk {
+impl FaultyDisk {
     /// How many reads there were so far.
     pub fn reads(&self) -> u64 {
         self.state.reads.load(Ordering::SeqCst)
@@ -37,19 +37,19 @@ impl TestDisk {
         self.state.full.store(full, Ordering::SeqCst);
     }
 
-    /// From now on, syncs fail.
-    pub fn fail(&self) {
-        self.state.failing.store(true, Ordering::SeqCst);
+    /// Whether syncs of segments fail.
+    pub fn set_broken(&self, broken: bool) {
+        self.state.broken.store(broken, Ordering::SeqCst);
     }
 
     fn wrap(&self, file: Arc<dyn File>, name: &str) -> Arc<dyn File> {
-        Arc::new(TestFile { file, is_segment: name.ends_with(".seg"), state: self.state.clone() })
+        Arc::new(FaultyFile { file, is_segment: name.ends_with(".seg"), state: self.state.clone() })
     }
 }
 
-impl Storage for TestDisk {
+impl Storage for FaultyDisk {
     fn name(&self) -> String {
-        "a test's disk".to_owned()
+        "a faulty disk".to_owned()
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -82,13 +82,13 @@ impl Storage for TestDisk {
 }
 
 #[derive(Debug)]
-struct TestFile {
+struct FaultyFile {
     file: Arc<dyn File>,
     is_segment: bool,
     state: Arc<State>,
 }
 
-impl File for TestFile {
+impl File for FaultyFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
@@ -110,8 +110,8 @@ impl File for TestFile {
 
     fn sync(&self) -> io::Result<()> {
         self.state.syncs.fetch_add(u64::from(self.is_segment), Ordering::SeqCst);
-        if self.state.failing.load(Ordering::SeqCst) {
-            return Err(io::Error::from_raw_os_error(5));
+        if self.is_segment && self.state.broken.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the device is gone"));
         }
         self.file.sync()
     }
