@@ -20,6 +20,27 @@ struct Mutant {
 
 const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "show the streams of a batch one after the other",
+        file: "src/engine/commit.rs",
+        from: "        self.versions.hide(&batch.changes);\n",
+        to: "",
+        tests: &["threads"],
+    },
+    Mutant {
+        name: "believe a damaged bucket that a stream is not there",
+        file: "src/layer/search.rs",
+        from: "            self.prove_bucket(buckets, bucket, &raw)?;\n",
+        to: "",
+        tests: &["layers", "layer::"],
+    },
+    Mutant {
+        name: "believe that a log was closed which goes on",
+        file: "src/engine/recovery.rs",
+        from: "            reopen(storage, closed)?;\n",
+        to: "",
+        tests: &["crash", "layers"],
+    },
+    Mutant {
         name: "skip the directory sync of a new segment",
         file: "src/engine/spare.rs",
         from: "storage.sync_directory().map_err(|error| IoFault::new(\"sync the directory of\", &name, &error))?;",

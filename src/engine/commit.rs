@@ -272,12 +272,14 @@ impl Shared {
     fn publish(&self, batch: &Batch) {
         let mut view = self.view.write();
         batch.marks.iter().for_each(|mark| view.index.overlay.mark(*mark));
+        self.versions.hide(&batch.changes);
         batch.changes.iter().for_each(|change| view.index.apply(change));
         batch.kept_changes.iter().for_each(|change| view.index.apply_kept(change));
         view.visible = Watermark {
             position: batch.chain.next_position - 1,
             end: Location { segment: batch.segment, offset: batch.end() },
         };
+        self.versions.show(&batch.changes);
         drop(view);
         self.lazies.settle(batch.number);
     }

@@ -15,6 +15,7 @@ use crate::engine::shared::{self, Shared};
 use crate::engine::watchers::{Over, Watchers};
 use crate::error::{AppendError, CloseError, OpenError, PoisonCause, ReadError};
 use crate::event::{Event, NewEvent};
+use crate::index::versions::Versions;
 use crate::options::Options;
 use crate::query::Query;
 use crate::storage::Storage;
@@ -170,6 +171,7 @@ impl EventLog {
             log_id,
             seq: Mutex::new(seq),
             view: RwLock::new(view),
+            versions: Versions::default(),
             progress: Progress::new(next_batch - 1),
             watchers: Watchers::default(),
             lazies,

@@ -8,6 +8,8 @@ use crate::engine::view::{Segments, View};
 use crate::index::Looked;
 use crate::index::state::StreamState;
 use crate::index::streams::{hash_of, state_in, version_in};
+use crate::index::versions::Known;
+use std::sync::Arc;
 
 impl Shared {
     /// Looks until what is looked at is sound. `look` holds no lock while this mends.
@@ -29,18 +31,33 @@ impl Shared {
     #[inline]
     pub(crate) fn version(&self, id: &str) -> u64 {
         let hash = hash_of(id);
-        self.sound(|| {
-            let layers = {
-                let view = self.view.read();
-                match view.index.entry(id, hash) {
-                    Some(entry) => return Ok(entry.state.version),
-                    None if view.index.layers.is_empty() => return Ok(0),
-                    None => view.index.layers.clone(),
+        match self.versions.version(id, hash) {
+            Known::Version(version) => version,
+            Known::Nothing { again } => self.sound(|| self.look_for_version(id, hash, again)),
+        }
+    }
+
+    /// The version of a stream, by the index; kept in sight if it is asked for again and again.
+    fn look_for_version(&self, id: &str, hash: u64, keep: bool) -> Looked<u64> {
+        let layers = {
+            let view = self.view.read();
+            if let Some(entry) = view.index.entry(id, hash) {
+                if keep {
+                    self.versions.keep(id, hash, entry.state.version);
                 }
-            };
-            // A page of the file may have to come from the disk: not under a lock.
-            version_in(&layers, id, hash)
-        })
+                return Ok(entry.state.version);
+            }
+            view.index.layers.clone()
+        };
+        // A page of the file may have to come from the disk: not under a lock.
+        let version = version_in(&layers, id, hash)?;
+        if keep {
+            let view = self.view.read();
+            if view.index.entry(id, hash).is_none() && Arc::ptr_eq(&view.index.layers, &layers) {
+                self.versions.keep(id, hash, version);
+            }
+        }
+        Ok(version)
     }
 
     /// The state of a registered stream, and the segments that hold all of it.

@@ -14,6 +14,7 @@ use crate::engine::watchers::{Over, Watchers};
 use crate::error::{CloseError, IoFault, PoisonCause};
 use crate::format::checkpoint::{Checkpoint, DurablePlace};
 use crate::index::ids::IdTables;
+use crate::index::versions::Versions;
 use crate::options::Options;
 use crate::segment::reader::Live;
 use crate::storage::{Lock, Storage};
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) log_id: Uuid,
     pub(crate) seq: Mutex<Sequencer>,
     pub(crate) view: RwLock<View>,
+    /// Versions of the view's that are asked for again and again.
+    pub(crate) versions: Versions,
     pub(crate) progress: Progress,
     /// Those who wait for events to come.
     pub(crate) watchers: Watchers,

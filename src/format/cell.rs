@@ -262,7 +262,7 @@ impl Slot {
     pub(crate) fn all(content: &[u8]) -> impl Iterator<Item = Slot> {
         let slot =
             |raw: &[u8; 8]| Some(Slot { place: NonZeroU32::new(u32_at(raw, 0))?, tag: u32_at(raw, 4) });
-        content.as_chunks::<8>().0.iter().map_while(slot)
+        content.as_chunks::<8>().0.iter().take(BUCKET_SLOTS).map_while(slot)
     }
 
     /// Where the row stands, if its hash may be this one.
@@ -330,6 +330,9 @@ mod tests {
         let found: Vec<_> = Slot::all(&bucket[..56]).map(|slot| slot.offset_of(0x2222)).collect();
         assert_eq!(found, [None, Some(Slot::OFFSET_MAX)]);
         assert_eq!(Slot::all(&bucket[..56]).next().unwrap().offset_of(0x1111), Some(0));
+        let mut full = [0xFF; BUCKET_BYTES];
+        seal(&mut full, 0, 0);
+        assert_eq!(Slot::all(&full).count(), BUCKET_SLOTS, "the checksum is no slot");
         assert_eq!((bucket_of(0, 10), bucket_of(u64::MAX, 10), bucket_of(1 << 63, 10)), (0, 9, 5));
     }
 }

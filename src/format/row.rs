@@ -3,7 +3,7 @@
 //! Owns their layout. Rows are of different lengths; each begins with its checksum and its length, which is bounded before it is
 //! used.
 
-use super::bytes::{at_most, expect, padded, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
+use super::bytes::{padded, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
 use super::cell::{check, checksum};
 use super::{ATTRIBUTES_BYTES_MAX, NAME_BYTES_MAX};
 use crate::error::Fault;
@@ -77,14 +77,18 @@ pub(crate) struct TenantRow<'a> {
 /// What a row is, whoever's.
 pub(crate) trait Row<'a>: Sized {
     const WHAT: &'static str;
+    /// Everything before the name.
+    const BYTES: usize;
 
     fn name(&self) -> &'a str;
     fn hash(&self) -> u64;
     fn flags(&self) -> u16;
     /// The row with room for its head.
     fn put(&self, out: &mut Vec<u8>);
-    /// From a whole row whose checksum is right.
-    fn get(raw: &'a [u8]) -> Result<Self, Fault>;
+    /// How many bytes follow the name.
+    fn attributes_len(raw: &[u8]) -> usize;
+    /// The numbers of a row, with its name and what follows that.
+    fn get(raw: &[u8], name: &'a str, attributes: &'a [u8]) -> Self;
 }
 
 /// Appends a row that will stand at an offset of the file.
@@ -103,36 +107,49 @@ pub(crate) fn encode<'a, R: Row<'a>>(row: &R, salt: u64, offset: u64, out: &mut 
     put_u64(raw, 0, sum);
 }
 
-/// The length of the row that begins with this head, bounded.
+/// The length of the row at the beginning of these bytes, if its checksum is right.
 #[inline]
-pub(crate) fn row_len(head: &[u8]) -> Result<usize, Fault> {
-    let len = u32_at(head, 8) as usize;
-    at_most("length of a row", ROW_BYTES_MAX as u64, len as u64)?;
-    expect(
-        "whether a row is as long as its head",
-        1,
-        u64::from(len >= ROW_HEAD_BYTES && len.is_multiple_of(8)),
-    )?;
+pub(crate) fn sound(raw: &[u8], salt: u64, offset: u64) -> Result<usize, Fault> {
+    let len = u32_at(raw, 8) as usize;
+    if len < ROW_HEAD_BYTES || len > ROW_BYTES_MAX.min(raw.len()) || !len.is_multiple_of(8) {
+        return Err(Fault::Length { what: "length of a row", found: len as u64, max: raw.len() as u64 });
+    }
+    check("row", &raw[8..len], salt, offset, u64_at(raw, 0))?;
     Ok(len)
 }
 
-/// A row, from its bytes.
-#[inline]
-pub(crate) fn decode<'a, R: Row<'a>>(raw: &'a [u8], salt: u64, offset: u64) -> Result<R, Fault> {
-    check(R::WHAT, &raw[8..], salt, offset, u64_at(raw, 0))?;
-    R::get(raw)
+/// A sound row, from its bytes.
+pub(crate) fn decode<'a, R: Row<'a>>(raw: &'a [u8]) -> Result<R, Fault> {
+    let (name, attributes) = texts::<R>(raw)?;
+    let name = std::str::from_utf8(name).map_err(|_| Fault::Utf8 { what: R::WHAT })?;
+    Ok(R::get(raw, name, attributes))
 }
 
-/// The name that stands behind `at`, in a row that is long enough.
-fn name_at(raw: &[u8], at: usize, more: usize) -> Result<(&str, &[u8]), Fault> {
-    let len = u16_at(raw, 12) as usize;
-    at_most("length of a name and what follows it", raw.len() as u64, (at + len + more) as u64)?;
-    let name = std::str::from_utf8(&raw[at..at + len]).map_err(|_| Fault::Utf8 { what: "name of a row" })?;
-    Ok((name, &raw[at + len..at + len + more]))
+/// The same, if it is the one with this name.
+#[inline]
+pub(crate) fn named<'a, R: Row<'a>>(raw: &'a [u8], name: &'a str) -> Result<Option<R>, Fault> {
+    let (found, attributes) = texts::<R>(raw)?;
+    Ok((found == name.as_bytes()).then(|| R::get(raw, name, attributes)))
+}
+
+/// The name of a row, and what follows it.
+#[inline]
+fn texts<'a, R: Row<'a>>(raw: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Fault> {
+    let whole = raw.get(..R::BYTES).and_then(|head| {
+        let texts = raw[R::BYTES..].split_at_checked(u16_at(head, 12) as usize);
+        texts.and_then(|(name, rest)| Some((name, rest.get(..R::attributes_len(head))?)))
+    });
+    whole.ok_or_else(|| too_short(R::WHAT, raw.len()))
+}
+
+#[cold]
+fn too_short(what: &'static str, len: usize) -> Fault {
+    Fault::Length { what, found: ROW_BYTES_MAX as u64, max: len as u64 }
 }
 
 impl<'a> Row<'a> for StreamRow<'a> {
     const WHAT: &'static str = "row of a stream";
+    const BYTES: usize = STREAM_BYTES;
 
     fn name(&self) -> &'a str {
         self.id
@@ -168,11 +185,14 @@ impl<'a> Row<'a> for StreamRow<'a> {
     }
 
     #[inline]
-    fn get(raw: &'a [u8]) -> Result<Self, Fault> {
-        at_most("length of a stream's row", raw.len() as u64, STREAM_BYTES as u64)?;
-        let (id, attributes) = name_at(raw, STREAM_BYTES, u32_at(raw, 100) as usize)?;
+    fn attributes_len(raw: &[u8]) -> usize {
+        u32_at(raw, 100) as usize
+    }
+
+    #[inline]
+    fn get(raw: &[u8], id: &'a str, attributes: &'a [u8]) -> Self {
         let flags = u16_at(raw, 14);
-        Ok(StreamRow {
+        StreamRow {
             id,
             hash: u64_at(raw, 16),
             attributes,
@@ -190,12 +210,13 @@ impl<'a> Row<'a> for StreamRow<'a> {
             runs: u32_at(raw, 88),
             runs_before: u32_at(raw, 92),
             tenant: u32_at(raw, 96),
-        })
+        }
     }
 }
 
 impl<'a> Row<'a> for KeptRow<'a> {
     const WHAT: &'static str = "row of a kept value";
+    const BYTES: usize = KEPT_BYTES;
 
     fn name(&self) -> &'a str {
         self.name
@@ -216,11 +237,13 @@ impl<'a> Row<'a> for KeptRow<'a> {
         out.extend_from_slice(self.name.as_bytes());
     }
 
-    fn get(raw: &'a [u8]) -> Result<Self, Fault> {
-        at_most("length of a kept value's row", raw.len() as u64, KEPT_BYTES as u64)?;
-        let (name, _) = name_at(raw, KEPT_BYTES, 0)?;
+    fn attributes_len(_: &[u8]) -> usize {
+        0
+    }
+
+    fn get(raw: &[u8], name: &'a str, _: &'a [u8]) -> Self {
         let flags = u16_at(raw, 14);
-        Ok(KeptRow {
+        KeptRow {
             name,
             hash: u64_at(raw, 16),
             has_value: flags & HAS_VALUE != 0,
@@ -230,12 +253,13 @@ impl<'a> Row<'a> for KeptRow<'a> {
             segment: u32_at(raw, 40),
             len: u32_at(raw, 44),
             id_checksum: u32_at(raw, 48),
-        })
+        }
     }
 }
 
 impl<'a> Row<'a> for TenantRow<'a> {
     const WHAT: &'static str = "row of a tenant";
+    const BYTES: usize = TENANT_BYTES;
 
     fn name(&self) -> &'a str {
         self.name
@@ -254,15 +278,12 @@ impl<'a> Row<'a> for TenantRow<'a> {
         out.extend_from_slice(self.name.as_bytes());
     }
 
-    fn get(raw: &'a [u8]) -> Result<Self, Fault> {
-        at_most("length of a tenant's row", raw.len() as u64, TENANT_BYTES as u64)?;
-        let (name, _) = name_at(raw, TENANT_BYTES, 0)?;
-        Ok(TenantRow {
-            name,
-            hash: u64_at(raw, 16),
-            first_binding: u64_at(raw, 24),
-            bindings: u64_at(raw, 32),
-        })
+    fn attributes_len(_: &[u8]) -> usize {
+        0
+    }
+
+    fn get(raw: &[u8], name: &'a str, _: &'a [u8]) -> Self {
+        TenantRow { name, hash: u64_at(raw, 16), first_binding: u64_at(raw, 24), bindings: u64_at(raw, 32) }
     }
 }
 
@@ -272,17 +293,19 @@ mod tests {
 
     fn comes_back<'a, R: Row<'a> + PartialEq + std::fmt::Debug>(row: &R, raw: &'a mut Vec<u8>) {
         encode(row, 5, 80, raw);
-        assert_eq!(row_len(raw), Ok(raw.len()));
-        let raw: &'a Vec<u8> = raw;
-        assert_eq!(decode::<R>(raw, 5, 80).as_ref(), Ok(row));
-        assert!(decode::<R>(raw, 5, 88).is_err(), "in another place");
+        assert_eq!(sound(raw, 5, 80), Ok(raw.len()));
+        assert!(sound(raw, 5, 88).is_err(), "in another place");
         for bit in 0..raw.len() * 8 {
             let mut flipped = raw.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            // Its length may be another one then; the rest is of the right one.
-            let flipped: &'a [u8] = flipped.leak();
-            let len = row_len(flipped).map_or(0, |len| len.min(flipped.len()));
-            assert!(len < ROW_HEAD_BYTES || decode::<R>(&flipped[..len], 5, 80).is_err(), "bit {bit}");
+            assert!(sound(&flipped, 5, 80).is_err(), "bit {bit}");
+        }
+        let raw: &'a Vec<u8> = raw;
+        assert_eq!(decode::<R>(raw).as_ref(), Ok(row));
+        assert_eq!(named::<R>(raw, row.name()).unwrap().as_ref(), Some(row));
+        assert_eq!(named::<R>(raw, "another"), Ok(None));
+        for len in 0..R::BYTES + row.name().len() {
+            assert!(decode::<R>(&raw[..len]).is_err() && named::<R>(&raw[..len], row.name()).is_err());
         }
     }
 
@@ -329,11 +352,16 @@ mod tests {
         let (id, attributes) = ("x".repeat(NAME_BYTES_MAX), [7; ATTRIBUTES_BYTES_MAX]);
         let row = StreamRow { id: &id, attributes: &attributes, ..stream_of_nothing() };
         encode(&row, 0, 0, &mut raw);
-        assert_eq!((raw.len(), decode::<StreamRow<'_>>(&raw, 0, 0)), (ROW_BYTES_MAX, Ok(row)));
-        put_u32(&mut raw, 8, ROW_BYTES_MAX as u32 + 8);
-        assert!(row_len(&raw).is_err());
-        put_u32(&mut raw, 8, 16);
-        assert!(row_len(&raw).is_err());
+        assert_eq!((sound(&raw, 0, 0), decode(&raw)), (Ok(ROW_BYTES_MAX), Ok(row)));
+        raw.resize(ROW_BYTES_MAX + 8, 0);
+        // With the checksum that belongs to it, as far as there are bytes.
+        for len in [0, 8, 16, 25, ROW_BYTES_MAX - 1, ROW_BYTES_MAX + 8, u32::MAX as usize] {
+            put_u32(&mut raw, 8, len as u32);
+            let sum = checksum(&raw[8..len.clamp(8, raw.len())], 0, 0);
+            put_u64(&mut raw, 0, sum);
+            assert!(sound(&raw, 0, 0).is_err(), "{len}");
+        }
+        assert!(sound(&raw[..ROW_HEAD_BYTES], 0, 0).is_err());
     }
 
     fn stream_of_nothing<'a>() -> StreamRow<'a> {

@@ -15,6 +15,7 @@ pub(crate) mod runs;
 pub(crate) mod state;
 pub(crate) mod streams;
 pub(crate) mod tenants;
+pub(crate) mod versions;
 
 use crate::format::FIRST_FRAME;
 use crate::format::cell::FrameSums;

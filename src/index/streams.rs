@@ -43,7 +43,8 @@ impl Index {
     /// What the newest part in memory that speaks of a stream says.
     #[inline]
     pub(crate) fn entry(&self, id: &str, hash: u64) -> Option<&Entry> {
-        self.in_memory().find_map(|part| part.find(id, hash))
+        let found = self.overlay.find(id, hash);
+        found.or_else(|| self.frozen.iter().rev().find_map(|frozen| frozen.overlay.find(id, hash)))
     }
 
     /// The state of a registered stream.

@@ -7,18 +7,47 @@ use crate::format::PAGE_BYTES;
 use crate::format::bytes::{at_most, expect};
 use crate::format::cell::{self, BUCKET_BYTES, CELL_BYTES, Entry};
 use crate::format::layer::{LayerHeader, Part};
-use crate::format::row::{ROW_BYTES_MAX, ROW_HEAD_BYTES, row_len};
+use crate::format::row::{self, ROW_BYTES_MAX, ROW_HEAD_BYTES, Row};
 use crate::layer::Damage;
 use crate::segment::name::index_name;
 use crate::storage::{File, Mapping, Storage};
 use crate::types::ReadMode;
 use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
 
 #[derive(Debug)]
 enum Source {
     Mapped(Mapping),
     Read(Arc<dyn File>),
+}
+
+/// Bytes of an index file.
+pub(crate) enum Piece<'a> {
+    Mapped(&'a [u8]),
+    Copied(Vec<u8>),
+}
+
+impl Piece<'_> {
+    #[inline]
+    fn truncate(&mut self, len: usize) {
+        match self {
+            Piece::Mapped(bytes) => *bytes = &bytes[..len],
+            Piece::Copied(bytes) => bytes.truncate(len),
+        }
+    }
+}
+
+impl Deref for Piece<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Piece::Mapped(bytes) => bytes,
+            Piece::Copied(bytes) => bytes,
+        }
+    }
 }
 
 /// An open index file.
@@ -56,54 +85,52 @@ impl LayerFile {
         Damage::new(self.header.number, offset, fault)
     }
 
-    /// Shows the bytes of a range that lies inside the file.
+    /// The bytes of a range that lies inside the file.
     #[inline]
-    fn read<T>(
-        &self,
-        offset: u64,
-        len: usize,
-        look: impl FnOnce(&[u8]) -> Result<T, Fault>,
-    ) -> Result<T, Damage> {
-        let looked = match &self.source {
-            Source::Mapped(mapping) => {
-                let bytes = mapping.slice(offset..offset + len as u64);
-                bytes
-                    .ok_or(Fault::Length { what: "end of the bytes to read", found: offset, max: 0 })
-                    .and_then(look)
-            }
-            Source::Read(file) => {
-                let mut bytes = vec![0; len];
-                file.read_at(offset, &mut bytes).map_err(|error| {
-                    let name = index_name(self.header.number);
-                    Damage::io(self.header.number, offset, IoFault::new("read", &name, &error))
-                })?;
-                look(&bytes)
-            }
-        };
-        looked.map_err(|fault| self.damage(offset, fault))
+    fn piece(&self, offset: u64, len: usize) -> Result<Piece<'_>, Damage> {
+        match &self.source {
+            Source::Mapped(mapping) => match mapping.slice(offset..offset + len as u64) {
+                Some(bytes) => Ok(Piece::Mapped(bytes)),
+                None => Err(self.outside(offset, len)),
+            },
+            Source::Read(file) => self.copy(&**file, offset, len).map(Piece::Copied),
+        }
+    }
+
+    #[cold]
+    fn outside(&self, offset: u64, len: usize) -> Damage {
+        let fault = Fault::Length { what: "number of bytes there", found: len as u64, max: 0 };
+        self.damage(offset, fault)
+    }
+
+    fn copy(&self, file: &dyn File, offset: u64, len: usize) -> Result<Vec<u8>, Damage> {
+        let mut bytes = vec![0; len];
+        file.read_at(offset, &mut bytes).map_err(|error| {
+            let number = self.header.number;
+            Damage::io(number, offset, IoFault::new("read", &index_name(number), &error))
+        })?;
+        Ok(bytes)
     }
 
     /// Where a piece of a part stands in the file, if the part has it.
     #[inline]
     fn place(&self, part: Part, offset: u64, len: usize) -> Result<u64, Damage> {
         let place = self.header.part(part);
-        let end = offset.saturating_add(len as u64);
-        at_most("end of a piece of an index file", place.len, end)
-            .map_err(|fault| self.damage(place.offset, fault))?;
+        if offset.saturating_add(len as u64) > place.len {
+            return Err(self.outside(place.offset.saturating_add(offset), len));
+        }
         Ok(place.offset + offset)
     }
 
-    /// Shows the content of a cell of a part.
+    /// The entries of the cell with this number.
     #[inline]
-    fn cell<T>(
-        &self,
-        part: Part,
-        cell: u64,
-        what: &'static str,
-        look: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T, Damage> {
+    fn cell<E: Entry>(&self, part: Part, cell: u64) -> Result<Piece<'_>, Damage> {
         let at = self.place(part, cell.saturating_mul(CELL_BYTES as u64), CELL_BYTES)?;
-        self.read(at, CELL_BYTES, |raw| cell::content(what, raw, self.header.salt, at).map(look))
+        let piece = self.piece(at, CELL_BYTES)?;
+        match cell::content(E::WHAT, &piece, self.header.salt, at) {
+            Ok(_) => Ok(piece),
+            Err(fault) => Err(self.damage(at, fault)),
+        }
     }
 
     /// How many entries the cells of a part hold.
@@ -114,7 +141,7 @@ impl LayerFile {
     /// An entry of a part's cells.
     pub(crate) fn entry<E: Entry>(&self, part: Part, at: u64) -> Result<E, Damage> {
         let in_cell = (at % E::IN_CELL) as usize * E::BYTES;
-        self.cell(part, at / E::IN_CELL, E::WHAT, |content| E::get(&content[in_cell..]))
+        self.cell::<E>(part, at / E::IN_CELL).map(|content| E::get(&content[in_cell..]))
     }
 
     /// Entries of a part's cells, one after the other.
@@ -130,44 +157,48 @@ impl LayerFile {
             let here = E::IN_CELL - at % E::IN_CELL;
             let here = here.min(end - at);
             let from = (at % E::IN_CELL) as usize * E::BYTES;
-            self.cell(part, at / E::IN_CELL, E::WHAT, |content| {
-                let bytes = &content[from..from + here as usize * E::BYTES];
-                bytes.chunks_exact(E::BYTES).for_each(|raw| each(E::get(raw)));
-            })?;
+            let content = self.cell::<E>(part, at / E::IN_CELL)?;
+            let bytes = &content[from..from + here as usize * E::BYTES];
+            bytes.chunks_exact(E::BYTES).for_each(|raw| each(E::get(raw)));
             at += here;
         }
         Ok(())
     }
 
-    /// Shows the slots of a bucket; whether it is full.
+    /// The bytes of a bucket, whose checksum may be wrong.
     #[inline]
-    pub(crate) fn bucket<T>(
-        &self,
-        part: Part,
-        bucket: u64,
-        look: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T, Damage> {
+    pub(crate) fn bucket(&self, part: Part, bucket: u64) -> Result<Piece<'_>, Damage> {
         let at = self.place(part, bucket.saturating_mul(BUCKET_BYTES as u64), BUCKET_BYTES)?;
-        self.read(at, BUCKET_BYTES, |raw| cell::content("bucket", raw, self.header.salt, at).map(look))
+        self.piece(at, BUCKET_BYTES)
     }
 
-    /// Shows the bytes of a row of a part, for `look` to decode: with the salt and the offset that its checksum is mixed with.
+    /// Whether the checksum of these bytes, which are those of a bucket, is right.
     #[inline]
-    pub(crate) fn row<T>(
-        &self,
-        part: Part,
-        offset: u64,
-        look: impl FnOnce(&[u8], u64, u64) -> Result<T, Fault>,
-    ) -> Result<T, Damage> {
+    pub(crate) fn prove_bucket(&self, part: Part, bucket: u64, raw: &[u8]) -> Result<(), Damage> {
+        let at = self.header.part(part).offset + bucket * BUCKET_BYTES as u64;
+        match cell::content("bucket", raw, self.header.salt, at) {
+            Ok(_) => Ok(()),
+            Err(fault) => Err(self.damage(at, fault)),
+        }
+    }
+
+    /// The bytes of a row of a part, whose checksum is right.
+    #[inline]
+    pub(crate) fn row(&self, part: Part, offset: u64) -> Result<Piece<'_>, Damage> {
         let at = self.place(part, offset, ROW_HEAD_BYTES)?;
         // Its length is not known before it is read, but never more than this.
         let rest = self.header.part(part).len - offset;
-        let most = rest.min(ROW_BYTES_MAX as u64) as usize;
-        self.read(at, most, |raw| {
-            let len = row_len(raw)?;
-            at_most("end of a row", most as u64, len as u64)?;
-            look(&raw[..len], self.header.salt, at)
-        })
+        let mut piece = self.piece(at, rest.min(ROW_BYTES_MAX as u64) as usize)?;
+        match row::sound(&piece, self.header.salt, at) {
+            Ok(len) => piece.truncate(len),
+            Err(fault) => return Err(self.damage(at, fault)),
+        }
+        Ok(piece)
+    }
+
+    /// The row of these bytes, which stand at an offset of its part.
+    pub(crate) fn decoded<'r, R: Row<'r>>(&self, raw: &'r [u8], offset: u64) -> Result<R, Damage> {
+        row::decode(raw).map_err(|fault| self.damage(offset, fault))
     }
 
     /// Tells the processor that these buckets will be looked at soon.

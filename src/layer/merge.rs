@@ -3,10 +3,10 @@
 //! Owns what becomes of a name that both speak of. Reads both in the order of names and writes as it goes: memory does not
 //! grow with them, but for a number for each tenant.
 
-use crate::error::Fault;
 use crate::format::cell::{Binding, FrameSums, Mark, Run};
 use crate::format::layer::Part;
-use crate::format::row::{KeptRow, Row, StreamRow, TenantRow, decode};
+use crate::format::row::{KeptRow, Row, StreamRow, TenantRow};
+use crate::layer::file::Piece;
 use crate::layer::{Damage, Layer, LayerWriter, MakeError, Range, Sizes};
 use crate::storage::Storage;
 use std::cmp::Ordering;
@@ -81,47 +81,38 @@ fn copy<E: crate::format::cell::Entry>(
     Ok(())
 }
 
-/// The rows of a part, one after the other: the one in sight is copied.
+/// The rows of a part, one after the other.
 struct RowsOf<'a> {
     layer: &'a Layer,
     part: Part,
-    /// Offset of the row behind the one in sight.
-    next: u64,
-    raw: Vec<u8>,
+    /// Offset of the row in sight.
+    at: u64,
+    raw: Option<Piece<'a>>,
 }
 
 impl<'a> RowsOf<'a> {
-    /// `check` says whether a row's bytes are right.
-    fn new(layer: &'a Layer, part: Part, check: Check) -> Result<RowsOf<'a>, Damage> {
-        let mut rows = RowsOf { layer, part, next: 0, raw: Vec::new() };
-        rows.advance(check)?;
+    fn new(layer: &'a Layer, part: Part) -> Result<RowsOf<'a>, Damage> {
+        let mut rows = RowsOf { layer, part, at: 0, raw: None };
+        rows.look()?;
         Ok(rows)
     }
 
-    fn advance(&mut self, check: Check) -> Result<(), Damage> {
-        let RowsOf { layer, part, next, raw } = self;
-        raw.clear();
-        if *next < layer.header().part(*part).len {
-            layer.file.row(*part, *next, |bytes, salt, at| {
-                check(bytes, salt, at)?;
-                raw.extend_from_slice(bytes);
-                Ok(())
-            })?;
-            *next += raw.len() as u64;
-        }
+    fn look(&mut self) -> Result<(), Damage> {
+        let more = self.at < self.layer.header().part(self.part).len;
+        self.raw = more.then(|| self.layer.file.row(self.part, self.at)).transpose()?;
         Ok(())
+    }
+
+    fn advance(&mut self) -> Result<(), Damage> {
+        self.at += self.raw.as_ref().map_or(0, |raw| raw.len() as u64);
+        self.look()
     }
 
     /// The row in sight; `None` at the end.
     fn row<'r, R: Row<'r>>(&'r self) -> Result<Option<R>, Damage> {
-        if self.raw.is_empty() {
-            return Ok(None);
-        }
-        R::get(&self.raw).map(Some).map_err(|fault| self.layer.file.damage(self.next, fault))
+        self.raw.as_ref().map(|raw| self.layer.file.decoded(raw, self.at)).transpose()
     }
 }
-
-type Check = fn(&[u8], u64, u64) -> Result<(), Fault>;
 
 /// Which of two rows comes first by name; none of both at the end.
 fn first_of<'a, R: Row<'a>>(old: Option<&R>, new: Option<&R>) -> Option<Ordering> {
@@ -140,9 +131,7 @@ struct Numbers {
 }
 
 fn merge_tenants(writer: &mut LayerWriter, old: &Layer, new: &Layer) -> Result<Numbers, MakeError> {
-    let check: Check = |raw, salt, at| decode::<TenantRow<'_>>(raw, salt, at).map(|_| ());
-    let (mut olds, mut news) =
-        (RowsOf::new(old, Part::Tenants, check)?, RowsOf::new(new, Part::Tenants, check)?);
+    let (mut olds, mut news) = (RowsOf::new(old, Part::Tenants)?, RowsOf::new(new, Part::Tenants)?);
     let mut numbers = Numbers { old: Vec::new(), new: Vec::new() };
     let mut number = 0;
     loop {
@@ -156,11 +145,11 @@ fn merge_tenants(writer: &mut LayerWriter, old: &Layer, new: &Layer) -> Result<N
         writer.tenant(row.name, row.hash, bindings)?;
         if order.is_le() {
             numbers.old.push(number);
-            olds.advance(check)?;
+            olds.advance()?;
         }
         if order.is_ge() {
             numbers.new.push(number);
-            news.advance(check)?;
+            news.advance()?;
         }
     }
 }
@@ -211,9 +200,7 @@ fn merge_streams(
     new: &Layer,
     numbers: &Numbers,
 ) -> Result<(), MakeError> {
-    let check: Check = |raw, salt, at| decode::<StreamRow<'_>>(raw, salt, at).map(|_| ());
-    let (mut olds, mut news) =
-        (RowsOf::new(old, Part::Streams, check)?, RowsOf::new(new, Part::Streams, check)?);
+    let (mut olds, mut news) = (RowsOf::new(old, Part::Streams)?, RowsOf::new(new, Part::Streams)?);
     // A number that no tenant of its file has stands for none.
     let renumbered = |numbers: &[u32], tenant: u32| {
         (tenant as usize).checked_sub(1).and_then(|at| numbers.get(at)).copied().unwrap_or(0)
@@ -246,17 +233,16 @@ fn merge_streams(
         };
         writer.stream(row)?;
         if order.is_le() {
-            olds.advance(check)?;
+            olds.advance()?;
         }
         if order.is_ge() {
-            news.advance(check)?;
+            news.advance()?;
         }
     }
 }
 
 fn merge_kept(writer: &mut LayerWriter, old: &Layer, new: &Layer) -> Result<(), MakeError> {
-    let check: Check = |raw, salt, at| decode::<KeptRow<'_>>(raw, salt, at).map(|_| ());
-    let (mut olds, mut news) = (RowsOf::new(old, Part::Kept, check)?, RowsOf::new(new, Part::Kept, check)?);
+    let (mut olds, mut news) = (RowsOf::new(old, Part::Kept)?, RowsOf::new(new, Part::Kept)?);
     loop {
         let (old_row, new_row): (Option<KeptRow<'_>>, Option<KeptRow<'_>>) = (olds.row()?, news.row()?);
         let Some(order) = first_of(old_row.as_ref(), new_row.as_ref()) else { return Ok(()) };
@@ -270,10 +256,10 @@ fn merge_kept(writer: &mut LayerWriter, old: &Layer, new: &Layer) -> Result<(), 
             writer.kept(&row)?;
         }
         if order.is_le() {
-            olds.advance(check)?;
+            olds.advance()?;
         }
         if order.is_ge() {
-            news.advance(check)?;
+            news.advance()?;
         }
     }
 }

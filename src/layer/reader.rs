@@ -5,7 +5,7 @@
 use crate::error::Fault;
 use crate::format::cell::{Binding, FrameSums, KeptAt, Mark, RowAt, Run, bucket_of};
 use crate::format::layer::{LayerHeader, Part};
-use crate::format::row::{KeptRow, StreamRow, TenantRow, decode};
+use crate::format::row::{KeptRow, StreamRow, TenantRow, decode, named};
 use crate::layer::Damage;
 use crate::layer::file::LayerFile;
 use crate::storage::Storage;
@@ -46,10 +46,8 @@ impl Layer {
         hash: u64,
         look: impl Fn(&StreamRow<'_>) -> T,
     ) -> Result<Option<T>, Damage> {
-        self.file.find(Part::StreamBuckets, Part::Streams, hash, |raw, salt, at| {
-            let row: StreamRow<'_> = decode(raw, salt, at)?;
-            Ok((row.id == id).then(|| look(&row)))
-        })
+        let is_it = |raw: &[u8]| Ok(named(raw, id)?.map(|row: StreamRow<'_>| look(&row)));
+        self.file.find(Part::StreamBuckets, Part::Streams, hash, is_it)
     }
 
     /// Shows the row of a kept value, if the range says anything about it.
@@ -59,10 +57,8 @@ impl Layer {
         hash: u64,
         look: impl Fn(&KeptRow<'_>) -> T,
     ) -> Result<Option<T>, Damage> {
-        self.file.find(Part::KeptBuckets, Part::Kept, hash, |raw, salt, at| {
-            let row: KeptRow<'_> = decode(raw, salt, at)?;
-            Ok((row.name == name).then(|| look(&row)))
-        })
+        let is_it = |raw: &[u8]| Ok(named(raw, name)?.map(|row: KeptRow<'_>| look(&row)));
+        self.file.find(Part::KeptBuckets, Part::Kept, hash, is_it)
     }
 
     /// Tells the processor that a stream will be looked up soon.
@@ -84,16 +80,15 @@ impl Layer {
         look: impl FnOnce(&StreamRow<'_>) -> T,
     ) -> Result<T, Damage> {
         let RowAt { offset } = self.file.entry(Part::StreamOrder, at)?;
-        self.file.row(Part::Streams, offset, |raw, salt, at| Ok(look(&decode(raw, salt, at)?)))
+        let raw = self.file.row(Part::Streams, offset)?;
+        self.file.decoded(&raw, offset).map(|row| look(&row))
     }
 
     /// Which of them is the first one that `before` says no of; it says yes of all those before that one.
     pub(crate) fn registered_from(&self, before: impl Fn(&str) -> bool) -> Result<u64, Damage> {
         self.file.first_not(Part::StreamOrder, 0, self.registered(), |RowAt { offset }| {
-            self.file.row(Part::Streams, offset, |raw, salt, at| {
-                let row: StreamRow<'_> = decode(raw, salt, at)?;
-                Ok(before(row.id))
-            })
+            let raw = self.file.row(Part::Streams, offset)?;
+            self.file.decoded(&raw, offset).map(|row: StreamRow<'_>| before(row.id))
         })
     }
 
@@ -105,16 +100,15 @@ impl Layer {
     /// Shows one of them, in the order of names.
     pub(crate) fn kept_at<T>(&self, at: u64, look: impl FnOnce(&KeptRow<'_>) -> T) -> Result<T, Damage> {
         let KeptAt { offset, .. } = self.file.entry(Part::KeptOrder, at)?;
-        self.file.row(Part::Kept, offset, |raw, salt, at| Ok(look(&decode(raw, salt, at)?)))
+        let raw = self.file.row(Part::Kept, offset)?;
+        self.file.decoded(&raw, offset).map(|row| look(&row))
     }
 
     /// Which of them is the first one that `before` says no of; it says yes of all those before that one.
     pub(crate) fn kept_from(&self, before: impl Fn(&str) -> bool) -> Result<u64, Damage> {
         self.file.first_not(Part::KeptOrder, 0, self.kept_count(), |KeptAt { offset, .. }| {
-            self.file.row(Part::Kept, offset, |raw, salt, at| {
-                let row: KeptRow<'_> = decode(raw, salt, at)?;
-                Ok(before(row.name))
-            })
+            let raw = self.file.row(Part::Kept, offset)?;
+            self.file.decoded(&raw, offset).map(|row: KeptRow<'_>| before(row.name))
         })
     }
 
@@ -139,7 +133,8 @@ impl Layer {
     /// Shows one of them, in the order of names.
     pub(crate) fn tenant_at<T>(&self, at: u64, look: impl FnOnce(&TenantRow<'_>) -> T) -> Result<T, Damage> {
         let RowAt { offset } = self.file.entry(Part::TenantOrder, at)?;
-        self.file.row(Part::Tenants, offset, |raw, salt, at| Ok(look(&decode(raw, salt, at)?)))
+        let raw = self.file.row(Part::Tenants, offset)?;
+        self.file.decoded(&raw, offset).map(|row| look(&row))
     }
 
     /// The name of the tenant that a row of a stream names; `None` for none.
@@ -151,10 +146,9 @@ impl Layer {
     /// Which of them is the first whose name is not before this one; with `behind`, the first one behind it.
     pub(crate) fn tenant_from(&self, name: &str, behind: bool) -> Result<u64, Damage> {
         self.file.first_not(Part::TenantOrder, 0, self.tenants(), |RowAt { offset }| {
-            self.file.row(Part::Tenants, offset, |raw, salt, at| {
-                let row: TenantRow<'_> = decode(raw, salt, at)?;
-                Ok(if behind { row.name <= name } else { row.name < name })
-            })
+            let raw = self.file.row(Part::Tenants, offset)?;
+            let row: TenantRow<'_> = self.file.decoded(&raw, offset)?;
+            Ok(if behind { row.name <= name } else { row.name < name })
         })
     }
 
@@ -175,8 +169,8 @@ impl Layer {
 
     /// The id of the stream that was bound so.
     pub(crate) fn bound(&self, binding: Binding) -> Result<String, Damage> {
-        let found = self.file.find(Part::StreamBuckets, Part::Streams, binding.hash, |raw, salt, at| {
-            let row: StreamRow<'_> = decode(raw, salt, at)?;
+        let found = self.file.find(Part::StreamBuckets, Part::Streams, binding.hash, |raw| {
+            let row: StreamRow<'_> = decode(raw)?;
             let is_it = row.hash == binding.hash && row.creation_ordinal == binding.creation_ordinal;
             Ok(is_it.then(|| row.id.to_owned()))
         })?;

@@ -3,44 +3,43 @@
 //! Owns the walk over buckets and the search by halves, for whatever stands in rows or cells.
 
 use crate::error::Fault;
-use crate::format::cell::{BUCKET_SLOTS, Entry, Slot, bucket_of};
+use crate::format::cell::{BUCKET_BYTES, BUCKET_SLOTS, Entry, Slot, bucket_of};
 use crate::format::layer::Part;
 use crate::layer::Damage;
 use crate::layer::file::LayerFile;
 
 impl LayerFile {
-    /// Looks for a row by the hash of its name. `is_it` is shown rows whose hash may be this one: the bytes, and salt and offset
-    /// of their checksum; it says what was asked for, or that it is another one.
+    /// Looks for a row by the hash of its name. `is_it` is shown sound rows whose hash may be this one; it says what was asked
+    /// for, or that it is another one.
     #[inline]
     pub(crate) fn find<T>(
         &self,
         buckets: Part,
         rows: Part,
         hash: u64,
-        is_it: impl Fn(&[u8], u64, u64) -> Result<Option<T>, Fault>,
+        is_it: impl Fn(&[u8]) -> Result<Option<T>, Fault>,
     ) -> Result<Option<T>, Damage> {
         let place = self.header.part(buckets);
         // What the count leaves out of the part's length is for buckets that run over.
-        let all = place.len / crate::format::cell::BUCKET_BYTES as u64;
+        let all = place.len / BUCKET_BYTES as u64;
         let mut bucket = bucket_of(hash, place.count);
         while bucket < all {
-            let mut offsets = [0; BUCKET_SLOTS];
-            let (used, matching) = self.bucket(buckets, bucket, |content| {
-                let (mut used, mut matching) = (0, 0);
-                for slot in Slot::all(content) {
-                    used += 1;
-                    if let Some(offset) = slot.offset_of(hash) {
-                        offsets[matching] = offset;
-                        matching += 1;
+            let raw = self.bucket(buckets, bucket)?;
+            let mut used = 0;
+            for slot in Slot::all(&raw) {
+                used += 1;
+                if let Some(offset) = slot.offset_of(hash) {
+                    // A row that is found proves itself, whatever led to it.
+                    let row = self.row(rows, offset)?;
+                    match is_it(&row) {
+                        Ok(None) => {}
+                        Ok(found) => return Ok(found),
+                        Err(fault) => return Err(self.damage(offset, fault)),
                     }
                 }
-                (used, matching)
-            })?;
-            for offset in &offsets[..matching] {
-                if let Some(found) = self.row(rows, *offset, &is_it)? {
-                    return Ok(Some(found));
-                }
             }
+            // That it is not here, the bucket has to prove.
+            self.prove_bucket(buckets, bucket, &raw)?;
             if used < BUCKET_SLOTS {
                 break;
             }

@@ -44,6 +44,14 @@ fn writers_and_readers_agree_at_every_moment() {
                         n + 1
                     });
                     assert!(stream.unwrap() >= 2 * mirror, "half of a batch");
+                    // In either order, also when both are asked for so often that no lock is taken for it.
+                    let (both, half) = (format!("thread-{thread}"), format!("mirror-{thread}"));
+                    for _ in 0..20 {
+                        let early = log.stream_version(&half);
+                        assert!(log.stream_version(&both) >= 2 * early, "half of a batch");
+                        let early = log.stream_version(&both);
+                        assert!(2 * log.stream_version(&half) >= early, "half of a batch");
+                    }
                     let before = log.last_position();
                     let events = log.read_all(before.saturating_sub(50)).into_iter();
                     let positions: Vec<u64> = events.map(|e| e.unwrap().position()).collect();

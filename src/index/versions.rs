@@ -1,0 +1,289 @@
+//! Versions of streams that are asked for again and again, read without a lock.
+//!
+//! Owns a table of fixed size and its protocol. It is exact: a version that it tells is the one that the view shows at that
+//! moment, of the stream with this very id. Must never be the only place that knows something: a stream that is not here is
+//! asked for elsewhere, and may be put here then.
+//!
+//! Each slot is a sequence lock (the reader's side as in H.-J. Boehm, "Can seqlocks get along with programming language memory
+//! models?", 2012): an odd sequence says that the slot is being written, and a reader that meets one, or another sequence after
+//! than before, knows nothing. Readers may only put something here under the view's lock for reading, so that nothing changes
+//! meanwhile. A batch first hides the slots of all its streams and then shows them again, all under the view's lock for writing:
+//! whoever sees one new version sees no old one of the same batch after it.
+
+use crate::index::state::StreamChange;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64, fence};
+
+const NAME_WORDS: usize = 12;
+/// Longer ids are not kept here.
+const NAME_BYTES: usize = NAME_WORDS * 8;
+const SLOTS_PER_SET: usize = 2;
+const SETS_PER_CHUNK: usize = 64;
+/// Chunks are made when they are first wanted. All of them take 8 MiB.
+const CHUNKS: usize = 512;
+
+/// Two lines of the processor's cache, which come together.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Slot {
+    sequence: AtomicU64,
+    version: AtomicU64,
+    hash: AtomicU64,
+    len: AtomicU32,
+    /// Of the hash that was last looked for here in vain.
+    asked: AtomicU32,
+    name: [AtomicU64; NAME_WORDS],
+}
+
+type Set = [Slot; SLOTS_PER_SET];
+
+/// What is known here of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    Version(u64),
+    /// Nothing; and whether it was asked for before, and is worth a place.
+    Nothing {
+        again: bool,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Versions {
+    chunks: Box<[OnceLock<Box<[Set]>>]>,
+}
+
+impl Default for Versions {
+    fn default() -> Versions {
+        Versions { chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect() }
+    }
+}
+
+impl Versions {
+    #[inline]
+    fn chunk(&self, hash: u64) -> &OnceLock<Box<[Set]>> {
+        &self.chunks[(hash >> 16) as usize % CHUNKS]
+    }
+
+    #[inline]
+    fn set(chunk: &[Set], hash: u64) -> Option<&Set> {
+        chunk.get((hash >> 32) as usize % SETS_PER_CHUNK)
+    }
+
+    /// The version of a stream. Notes that it was asked for.
+    #[inline]
+    pub(crate) fn version(&self, id: &str, hash: u64) -> Known {
+        let Some(set) = self.chunk(hash).get().and_then(|chunk| Versions::set(chunk, hash)) else {
+            // The first one of a chunk is as good as any.
+            return Known::Nothing { again: id.len() <= NAME_BYTES };
+        };
+        for slot in set {
+            if let Some(version) = slot.read(id, hash) {
+                return Known::Version(version);
+            }
+        }
+        let asked = &set[0].asked;
+        let again = asked.load(Relaxed) == hash as u32;
+        if !again {
+            asked.store(hash as u32, Relaxed);
+        }
+        Known::Nothing { again: again && id.len() <= NAME_BYTES }
+    }
+
+    /// Keeps the version of a stream. The caller holds the view's lock for reading, and has it from there.
+    pub(crate) fn keep(&self, id: &str, hash: u64, version: u64) {
+        let chunk = self.chunk(hash).get_or_init(|| (0..SETS_PER_CHUNK).map(|_| Set::default()).collect());
+        let Some(set) = Versions::set(chunk, hash) else { return };
+        // Others that keep something at the same time are in no one's way: one of them has it.
+        let free = set.iter().find(|slot| slot.sequence.load(Relaxed) == 0);
+        free.unwrap_or(&set[(hash >> 40) as usize % SLOTS_PER_SET]).write(id, hash, version);
+    }
+
+    /// Makes readers ask elsewhere for these streams. The caller holds the view's lock for writing.
+    pub(crate) fn hide(&self, changes: &[StreamChange]) {
+        for slot in changes.iter().filter_map(|change| self.slot_of(&change.id, change.hash)) {
+            slot.begin();
+        }
+    }
+
+    /// Shows the versions that these changes led to. The caller has hidden them, and holds the lock still.
+    pub(crate) fn show(&self, changes: &[StreamChange]) {
+        // A stream may be among them more than once: the last one counts, and no other may be seen.
+        for change in changes {
+            if let Some(slot) = self.slot_of(&change.id, change.hash) {
+                slot.version.store(change.state.version, Relaxed);
+            }
+        }
+        for slot in changes.iter().filter_map(|change| self.slot_of(&change.id, change.hash)) {
+            slot.end();
+        }
+    }
+
+    /// The slot that speaks of a stream, for whom nobody changes it under.
+    fn slot_of(&self, id: &str, hash: u64) -> Option<&Slot> {
+        let set = Versions::set(self.chunk(hash).get()?, hash)?;
+        set.iter().find(|slot| slot.sequence.load(Relaxed) != 0 && slot.is_of(id, hash))
+    }
+}
+
+impl Slot {
+    #[inline]
+    fn is_of(&self, id: &str, hash: u64) -> bool {
+        if self.hash.load(Relaxed) != hash || self.len.load(Relaxed) as usize != id.len() {
+            return false;
+        }
+        words(id).zip(&self.name).all(|(word, kept)| kept.load(Relaxed) == word)
+    }
+
+    #[inline]
+    fn read(&self, id: &str, hash: u64) -> Option<u64> {
+        let sequence = self.sequence.load(Acquire);
+        if sequence == 0 || sequence % 2 == 1 || !self.is_of(id, hash) {
+            return None;
+        }
+        let version = self.version.load(Relaxed);
+        fence(Acquire);
+        (self.sequence.load(Relaxed) == sequence).then_some(version)
+    }
+
+    fn write(&self, id: &str, hash: u64, version: u64) {
+        let sequence = self.sequence.load(Relaxed);
+        let taken = sequence % 2 == 1
+            || self.sequence.compare_exchange(sequence, sequence + 1, Acquire, Relaxed).is_err();
+        if taken {
+            return;
+        }
+        fence(Release);
+        self.version.store(version, Relaxed);
+        self.hash.store(hash, Relaxed);
+        self.len.store(id.len() as u32, Relaxed);
+        words(id).zip(&self.name).for_each(|(word, kept)| kept.store(word, Relaxed));
+        self.end();
+    }
+
+    /// From now on, readers do not trust what stands here.
+    fn begin(&self) {
+        let sequence = self.sequence.load(Relaxed);
+        if sequence.is_multiple_of(2) {
+            self.sequence.store(sequence + 1, Relaxed);
+            fence(Release);
+        }
+    }
+
+    fn end(&self) {
+        let sequence = self.sequence.load(Relaxed);
+        if sequence % 2 == 1 {
+            self.sequence.store(sequence + 1, Release);
+        }
+    }
+}
+
+/// The bytes of an id, eight by eight, the last ones filled up with zeros.
+#[inline]
+fn words(id: &str) -> impl Iterator<Item = u64> {
+    let (whole, rest) = id.as_bytes().as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = (!rest.is_empty()).then(|| u64::from_le_bytes(last));
+    whole.iter().map(|word| u64::from_le_bytes(*word)).chain(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::state::{Change, Effect, StreamState};
+    use crate::index::streams::hash_of;
+
+    fn to(id: &str, version: u64) -> StreamChange {
+        let state = StreamState { version, ..StreamState::default() };
+        let effect = Effect::default();
+        StreamChange { id: id.into(), hash: hash_of(id), state, effect, time: 0, change: Change::Tombstone }
+    }
+
+    fn ask(versions: &Versions, id: &str) -> Known {
+        versions.version(id, hash_of(id))
+    }
+
+    /// Of all ids, also those that are the beginning of another one, with zeros behind it, or of the greatest length.
+    #[test]
+    fn what_was_kept_is_told_of_this_id_only() {
+        let longest = "x".repeat(NAME_BYTES);
+        let ids = ["", "a", "a\0", "12345678", "12345678\0", "123456789", longest.as_str()];
+        let versions = Versions::default();
+        for (at, id) in ids.into_iter().enumerate() {
+            assert_eq!(ask(&versions, id), Known::Nothing { again: true }, "{id:?}");
+            versions.keep(id, hash_of(id), at as u64);
+            assert_eq!(ask(&versions, id), Known::Version(at as u64));
+            // One of the same hash.
+            assert!(matches!(versions.version("b", hash_of(id)), Known::Nothing { .. }));
+        }
+        assert_eq!(ask(&versions, &"x".repeat(NAME_BYTES + 1)), Known::Nothing { again: false });
+    }
+
+    #[test]
+    fn who_is_asked_for_once_takes_no_ones_place() {
+        let versions = Versions::default();
+        // All in one set.
+        let hash = |i: u64| i;
+        versions.keep("a", hash(1), 1);
+        versions.keep("b", hash(2), 2);
+        assert_eq!(versions.version("c", hash(3)), Known::Nothing { again: false });
+        assert_eq!(versions.version("d", hash(4)), Known::Nothing { again: false });
+        assert_eq!(versions.version("c", hash(3)), Known::Nothing { again: false });
+        assert_eq!(versions.version("c", hash(3)), Known::Nothing { again: true });
+        versions.keep("c", hash(3), 3);
+        assert_eq!(versions.version("c", hash(3)), Known::Version(3));
+        let left = [("a", 1), ("b", 2)].map(|(id, i)| versions.version(id, hash(i)) == Known::Version(i));
+        assert_eq!(left.into_iter().filter(|there| *there).count(), 1);
+    }
+
+    #[test]
+    fn a_batch_hides_its_streams_before_it_shows_any() {
+        let versions = Versions::default();
+        for id in ["a", "b"] {
+            versions.keep(id, hash_of(id), 1);
+        }
+        let changes = [to("a", 2), to("unknown", 5), to("b", 2), to("a", 3)];
+        versions.hide(&changes);
+        assert!(["a", "b"].iter().all(|id| matches!(ask(&versions, id), Known::Nothing { .. })));
+        versions.show(&changes);
+        assert_eq!((ask(&versions, "a"), ask(&versions, "b")), (Known::Version(3), Known::Version(2)));
+        assert!(matches!(ask(&versions, "unknown"), Known::Nothing { .. }));
+    }
+
+    /// Two streams that always move together, one after the other: no reader may see the second one behind the first.
+    #[test]
+    fn readers_see_versions_of_a_batch_together() {
+        use std::sync::RwLock;
+        let versions = Versions::default();
+        let view = RwLock::new(0);
+        let version = |id: &str| match ask(&versions, id) {
+            Known::Version(version) => version,
+            Known::Nothing { .. } => {
+                let version = view.read().unwrap();
+                versions.keep(id, hash_of(id), *version);
+                *version
+            }
+        };
+        std::thread::scope(|scope| {
+            let readers = [["a", "b"], ["b", "a"]].map(|[first, second]| {
+                scope.spawn(move || {
+                    let mut last = 0;
+                    while last < 20_000 {
+                        let (early, late) = (version(first), version(second));
+                        assert!(last <= early && early <= late, "{last}, {early}, {late}");
+                        last = late;
+                    }
+                })
+            });
+            for next in 1..=20_000 {
+                let changes = [to("a", next), to("b", next)];
+                let mut view = view.write().unwrap();
+                versions.hide(&changes);
+                *view = next;
+                versions.show(&changes);
+            }
+            readers.into_iter().for_each(|reader| reader.join().unwrap());
+        });
+    }
+}
