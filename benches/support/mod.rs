@@ -256,12 +256,7 @@ pub(crate) fn fold_streams(log: &EventLog, work: &Workload, order: &[u32]) -> Ou
 
 /// Reads the whole log in its global order.
 pub(crate) fn scan(log: &EventLog) -> Outcome<u64> {
-    let mut cursor = log.read_all(0);
-    let mut sum = 0;
-    while let Some(event) = cursor.next()? {
-        sum = digest_event(sum, event);
-    }
-    Ok(sum)
+    log.read_all(0).try_fold(0, |sum, event| Ok(digest_event(sum, event)))
 }
 
 /// Where a bench keeps its files: on the disk that holds the build, unless told otherwise, and gone afterwards. A system's

@@ -84,14 +84,46 @@ impl Cursor {
         }
     }
 
-    /// All of it into one value, lent event by lent event.
-    pub(crate) fn try_fold<T, E: From<ReadError>>(
+    /// Folds all events into one value, each lent for the time of the call: like [`Cursor::next`] in a loop, and faster. No
+    /// lock is held while `f` runs: it may use the log. The first error of `f` ends the fold and is returned.
+    ///
+    /// # Errors
+    /// What `f` returns, or a [`ReadError`] turned into it.
+    pub fn try_fold<T, E: From<ReadError>>(
         mut self,
         init: T,
         mut f: impl FnMut(T, Event<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut value = init;
         while let Some(event) = self.next()? {
+            value = f(value, event)?;
+            value = self.fold_section(value, &mut f)?;
+        }
+        Ok(value)
+    }
+
+    /// Folds the rest of the section, as far as its events are of the type of the one before and nothing is to be passed over;
+    /// what is not is left to [`Cursor::next`].
+    #[inline]
+    fn fold_section<T, E>(
+        &mut self,
+        mut value: T,
+        f: &mut impl FnMut(T, Event<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let Some(section) = self.section.as_ref().filter(|_| self.filter.is_none() && !self.stubs) else {
+            return Ok(value);
+        };
+        let bytes = section.bytes();
+        while self.left > 0 {
+            let EventPlace { at, version, position } = self.here;
+            let decoded = Record::decode(bytes.get(at..).unwrap_or_default(), self.verify);
+            let Ok((record, len)) = decoded else { break };
+            if record.event_type != self.event_type.as_bytes() || record.removed > 0 {
+                break;
+            }
+            self.here = EventPlace { at: at + len, version: version + 1, position: position + 1 };
+            self.left -= 1;
+            let event = event_of(&record, section, (&self.stream, &self.event_type), (version, position));
             value = f(value, event)?;
         }
         Ok(value)
@@ -203,17 +235,7 @@ impl Cursor {
         }
         self.here = EventPlace { at: at + len, version: version + 1, position: position + 1 };
         self.left -= 1;
-        let event = Event {
-            stream: &self.stream,
-            event_type: &self.event_type,
-            metadata: record.metadata,
-            payload: record.payload,
-            version,
-            position,
-            time: section.time,
-            own_id: record.id,
-            log_id: &section.segment.header.log_id,
-        };
+        let event = event_of(&record, section, (&self.stream, &self.event_type), (version, position));
         Ok(Some((event, section, record.event_type)))
     }
 
@@ -352,6 +374,27 @@ impl Cursor {
         }
         self.section = Some(section);
         Ok(true)
+    }
+}
+
+/// A record of a section as the event that it is.
+#[inline]
+fn event_of<'a>(
+    record: &Record<'a>,
+    section: &'a Section,
+    (stream, event_type): (&'a str, &'a str),
+    (version, position): (u64, u64),
+) -> Event<'a> {
+    Event {
+        stream,
+        event_type,
+        metadata: record.metadata,
+        payload: record.payload,
+        version,
+        position,
+        time: section.time,
+        own_id: record.id,
+        log_id: &section.segment.header.log_id,
     }
 }
 

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 /// How many runs are copied out of the index at once.
 const RUNS_AT_ONCE: u64 = 64;
-/// How many bytes of the next run are fetched ahead at most; the processor fetches the rest as it reads along.
-const PREFETCH_BYTES: u64 = 2048;
+/// How much of the next run is fetched ahead at most, in lines of 64 bytes; the processor fetches the rest as it reads along.
+const PREFETCH_LINES: u64 = 32;
 
 pub(crate) struct RunSource {
     id: Arc<str>,
@@ -92,12 +92,9 @@ impl RunSource {
             && let Some(segment) = segment_at(&extent.segments, u64::from(next.segment))
         {
             let section_at = next.frame_offset + u64::from(next.section_at);
-            segment.prefetch(
-                next.frame_offset + (FRAME_HEADER_BYTES + next.section as usize * ENTRY_BYTES) as u64,
-            );
-            for at in (0..u64::from(next.section_len).min(PREFETCH_BYTES)).step_by(64) {
-                segment.prefetch(section_at + at);
-            }
+            let entry_at = FRAME_HEADER_BYTES + next.section as usize * ENTRY_BYTES;
+            segment.prefetch(next.frame_offset + entry_at as u64, 1);
+            segment.prefetch(section_at, u64::from(next.section_len).div_ceil(64).min(PREFETCH_LINES));
         }
     }
 

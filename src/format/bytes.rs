@@ -4,6 +4,8 @@
 //! has checked (a violation panics, it does not misread).
 
 use crate::error::Fault;
+use crc32fast::Hasher;
+use std::sync::LazyLock;
 
 #[inline]
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
@@ -55,7 +57,11 @@ pub(crate) fn pad(out: &mut Vec<u8>, start: usize) {
 /// CRC-32 (IEEE 802.3, as in zlib) of `bytes`.
 #[inline]
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
-    crc32fast::hash(bytes)
+    // What the processor can do is found out once, not for every event.
+    static EMPTY: LazyLock<Hasher> = LazyLock::new(Hasher::new);
+    let mut hasher = EMPTY.clone();
+    hasher.update(bytes);
+    hasher.finalize()
 }
 
 #[inline]

@@ -8,12 +8,13 @@
 //! models?", 2012): an odd sequence says that the slot is being written, and a reader that meets one, or another sequence after
 //! than before, knows nothing. Readers may only put something here under the view's lock for reading, so that nothing changes
 //! meanwhile. A batch first hides the slots of all its streams and then shows them again, all under the view's lock for writing:
-//! whoever sees one new version sees no old one of the same batch after it.
+//! whoever sees one new version sees no old one of the same batch after it. A slot that the hint of its set does not lead to is
+//! found by nobody, and the hint leads there again only after the slot was written anew.
 
 use crate::index::state::StreamChange;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64, fence};
+use std::sync::atomic::{AtomicU64, fence};
 
 const NAME_WORDS: usize = 12;
 /// Longer ids are not kept here.
@@ -30,13 +31,42 @@ struct Slot {
     sequence: AtomicU64,
     version: AtomicU64,
     hash: AtomicU64,
-    len: AtomicU32,
-    /// Of the hash that was last looked for here in vain.
-    asked: AtomicU32,
+    len: AtomicU64,
     name: [AtomicU64; NAME_WORDS],
 }
 
 type Set = [Slot; SLOTS_PER_SET];
+
+/// What can be told of a set without looking at it, in 64 bits: 16 of the hash of each slot's stream, and 32 of the hash that
+/// was last looked for in vain. A hint: it may lead to a slot of another stream, or past the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hint(u64);
+
+impl Hint {
+    #[inline]
+    fn tag(hash: u64) -> u64 {
+        // Zero is for a slot that is not in use.
+        (hash >> 48).max(1)
+    }
+
+    #[inline]
+    fn may_be(self, slot: usize, hash: u64) -> bool {
+        self.0 >> (16 * slot) & 0xFFFF == Hint::tag(hash)
+    }
+
+    fn with(self, slot: usize, hash: u64) -> Hint {
+        Hint(self.0 & !(0xFFFF << (16 * slot)) | Hint::tag(hash) << (16 * slot))
+    }
+
+    #[inline]
+    fn was_asked(self, hash: u64) -> bool {
+        self.0 >> 32 == hash & 0xFFFF_FFFF
+    }
+
+    fn asked(self, hash: u64) -> Hint {
+        Hint(self.0 & 0xFFFF_FFFF | hash << 32)
+    }
+}
 
 /// What is known here of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,53 +80,73 @@ pub(crate) enum Known {
 
 #[derive(Debug)]
 pub(crate) struct Versions {
+    hints: Box<[AtomicU64]>,
     chunks: Box<[OnceLock<Box<[Set]>>]>,
 }
 
 impl Default for Versions {
     fn default() -> Versions {
-        Versions { chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect() }
+        Versions {
+            hints: (0..CHUNKS * SETS_PER_CHUNK).map(|_| AtomicU64::new(0)).collect(),
+            chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(),
+        }
     }
+}
+
+/// Which set a stream belongs to.
+#[inline]
+fn set_of(hash: u64) -> usize {
+    (hash >> 32) as usize % (CHUNKS * SETS_PER_CHUNK)
 }
 
 impl Versions {
     #[inline]
-    fn chunk(&self, hash: u64) -> &OnceLock<Box<[Set]>> {
-        &self.chunks[(hash >> 16) as usize % CHUNKS]
+    fn hint(&self, hash: u64) -> Hint {
+        Hint(self.hints[set_of(hash)].load(Relaxed))
     }
 
     #[inline]
-    fn set(chunk: &[Set], hash: u64) -> Option<&Set> {
-        chunk.get((hash >> 32) as usize % SETS_PER_CHUNK)
+    fn set(&self, hash: u64) -> Option<&Set> {
+        let set = set_of(hash);
+        self.chunks[set / SETS_PER_CHUNK].get()?.get(set % SETS_PER_CHUNK)
+    }
+
+    /// The slot that may speak of a stream.
+    #[inline]
+    fn slot(&self, hint: Hint, hash: u64) -> Option<&Slot> {
+        let slot = (0..SLOTS_PER_SET).find(|slot| hint.may_be(*slot, hash))?;
+        self.set(hash).map(|set| &set[slot])
     }
 
     /// The version of a stream. Notes that it was asked for.
     #[inline]
     pub(crate) fn version(&self, id: &str, hash: u64) -> Known {
-        let Some(set) = self.chunk(hash).get().and_then(|chunk| Versions::set(chunk, hash)) else {
-            // The first one of a chunk is as good as any.
+        let hint = self.hint(hash);
+        if let Some(version) = self.slot(hint, hash).and_then(|slot| slot.read(id, hash)) {
+            return Known::Version(version);
+        }
+        if hint.was_asked(hash) {
             return Known::Nothing { again: id.len() <= NAME_BYTES };
-        };
-        for slot in set {
-            if let Some(version) = slot.read(id, hash) {
-                return Known::Version(version);
-            }
         }
-        let asked = &set[0].asked;
-        let again = asked.load(Relaxed) == hash as u32;
-        if !again {
-            asked.store(hash as u32, Relaxed);
-        }
-        Known::Nothing { again: again && id.len() <= NAME_BYTES }
+        // If somebody else notes something at the same time, that is as good.
+        let now = hint.asked(hash);
+        let _ = self.hints[set_of(hash)].compare_exchange(hint.0, now.0, Relaxed, Relaxed);
+        Known::Nothing { again: false }
     }
 
     /// Keeps the version of a stream. The caller holds the view's lock for reading, and has it from there.
     pub(crate) fn keep(&self, id: &str, hash: u64, version: u64) {
-        let chunk = self.chunk(hash).get_or_init(|| (0..SETS_PER_CHUNK).map(|_| Set::default()).collect());
-        let Some(set) = Versions::set(chunk, hash) else { return };
+        let chunk = &self.chunks[set_of(hash) / SETS_PER_CHUNK];
+        chunk.get_or_init(|| (0..SETS_PER_CHUNK).map(|_| Set::default()).collect());
+        let hint = self.hint(hash);
+        let free =
+            (0..SLOTS_PER_SET).find(|slot| hint.may_be(*slot, hash) || hint.0 >> (16 * slot) & 0xFFFF == 0);
+        let slot = free.unwrap_or((hash >> 16) as usize % SLOTS_PER_SET);
         // Others that keep something at the same time are in no one's way: one of them has it.
-        let free = set.iter().find(|slot| slot.sequence.load(Relaxed) == 0);
-        free.unwrap_or(&set[(hash >> 40) as usize % SLOTS_PER_SET]).write(id, hash, version);
+        if self.set(hash).is_some_and(|set| set[slot].write(id, hash, version)) {
+            let hint = |hint| Some(Hint(hint).with(slot, hash).0);
+            let _ = self.hints[set_of(hash)].fetch_update(Relaxed, Relaxed, hint);
+        }
     }
 
     /// Makes readers ask elsewhere for these streams. The caller holds the view's lock for writing.
@@ -119,17 +169,16 @@ impl Versions {
         }
     }
 
-    /// The slot that speaks of a stream, for whom nobody changes it under.
+    /// The slots that speak of a stream, for whom nobody changes them under.
     fn slot_of(&self, id: &str, hash: u64) -> Option<&Slot> {
-        let set = Versions::set(self.chunk(hash).get()?, hash)?;
-        set.iter().find(|slot| slot.sequence.load(Relaxed) != 0 && slot.is_of(id, hash))
+        self.slot(self.hint(hash), hash).filter(|slot| slot.is_of(id, hash))
     }
 }
 
 impl Slot {
     #[inline]
     fn is_of(&self, id: &str, hash: u64) -> bool {
-        if self.hash.load(Relaxed) != hash || self.len.load(Relaxed) as usize != id.len() {
+        if self.hash.load(Relaxed) != hash || self.len.load(Relaxed) != id.len() as u64 {
             return false;
         }
         words(id).zip(&self.name).all(|(word, kept)| kept.load(Relaxed) == word)
@@ -146,19 +195,21 @@ impl Slot {
         (self.sequence.load(Relaxed) == sequence).then_some(version)
     }
 
-    fn write(&self, id: &str, hash: u64, version: u64) {
+    /// Whether it was written.
+    fn write(&self, id: &str, hash: u64, version: u64) -> bool {
         let sequence = self.sequence.load(Relaxed);
         let taken = sequence % 2 == 1
             || self.sequence.compare_exchange(sequence, sequence + 1, Acquire, Relaxed).is_err();
         if taken {
-            return;
+            return false;
         }
         fence(Release);
         self.version.store(version, Relaxed);
         self.hash.store(hash, Relaxed);
-        self.len.store(id.len() as u32, Relaxed);
+        self.len.store(id.len() as u64, Relaxed);
         words(id).zip(&self.name).for_each(|(word, kept)| kept.store(word, Relaxed));
         self.end();
+        true
     }
 
     /// From now on, readers do not trust what stands here.
@@ -211,20 +262,23 @@ mod tests {
         let ids = ["", "a", "a\0", "12345678", "12345678\0", "123456789", longest.as_str()];
         let versions = Versions::default();
         for (at, id) in ids.into_iter().enumerate() {
+            assert_eq!(ask(&versions, id), Known::Nothing { again: false }, "{id:?}");
             assert_eq!(ask(&versions, id), Known::Nothing { again: true }, "{id:?}");
             versions.keep(id, hash_of(id), at as u64);
             assert_eq!(ask(&versions, id), Known::Version(at as u64));
             // One of the same hash.
             assert!(matches!(versions.version("b", hash_of(id)), Known::Nothing { .. }));
         }
-        assert_eq!(ask(&versions, &"x".repeat(NAME_BYTES + 1)), Known::Nothing { again: false });
+        for _ in 0..3 {
+            assert_eq!(ask(&versions, &"x".repeat(NAME_BYTES + 1)), Known::Nothing { again: false });
+        }
     }
 
     #[test]
     fn who_is_asked_for_once_takes_no_ones_place() {
         let versions = Versions::default();
-        // All in one set.
-        let hash = |i: u64| i;
+        // All in one set, where there is room for two.
+        let hash = |i: u64| i << 48 | i;
         versions.keep("a", hash(1), 1);
         versions.keep("b", hash(2), 2);
         assert_eq!(versions.version("c", hash(3)), Known::Nothing { again: false });
@@ -235,6 +289,10 @@ mod tests {
         assert_eq!(versions.version("c", hash(3)), Known::Version(3));
         let left = [("a", 1), ("b", 2)].map(|(id, i)| versions.version(id, hash(i)) == Known::Version(i));
         assert_eq!(left.into_iter().filter(|there| *there).count(), 1);
+        // One of the same tag takes its place.
+        versions.keep("e", hash(3) | 1 << 20, 5);
+        assert_eq!(versions.version("e", hash(3) | 1 << 20), Known::Version(5));
+        assert!(matches!(versions.version("c", hash(3)), Known::Nothing { .. }));
     }
 
     #[test]

@@ -205,7 +205,7 @@ impl LayerFile {
     #[inline]
     pub(crate) fn prefetch_bucket(&self, part: Part, bucket: u64) {
         if let Source::Mapped(mapping) = &self.source {
-            mapping.prefetch(self.header.part(part).offset + bucket * BUCKET_BYTES as u64);
+            mapping.prefetch(self.header.part(part).offset + bucket * BUCKET_BYTES as u64, 1);
         }
     }
 }
