@@ -21,7 +21,7 @@ const NAME_WORDS: usize = 12;
 const NAME_BYTES: usize = NAME_WORDS * 8;
 const SLOTS_PER_SET: usize = 2;
 const SETS_PER_CHUNK: usize = 64;
-/// Chunks are made when they are first wanted. All of them take 8 MiB.
+/// All of them take 8 MiB.
 const CHUNKS: usize = 512;
 
 /// Two lines of the processor's cache, which come together.
@@ -54,6 +54,10 @@ impl Hint {
         self.0 >> (16 * slot) & 0xFFFF == Hint::tag(hash)
     }
 
+    fn is_free(self, slot: usize) -> bool {
+        self.0 >> (16 * slot) & 0xFFFF == 0
+    }
+
     fn with(self, slot: usize, hash: u64) -> Hint {
         Hint(self.0 & !(0xFFFF << (16 * slot)) | Hint::tag(hash) << (16 * slot))
     }
@@ -78,74 +82,82 @@ pub(crate) enum Known {
     },
 }
 
-#[derive(Debug)]
-pub(crate) struct Versions {
-    hints: Box<[AtomicU64]>,
-    chunks: Box<[OnceLock<Box<[Set]>>]>,
-}
-
-impl Default for Versions {
-    fn default() -> Versions {
-        Versions {
-            hints: (0..CHUNKS * SETS_PER_CHUNK).map(|_| AtomicU64::new(0)).collect(),
-            chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect(),
-        }
-    }
-}
-
-/// Which set a stream belongs to.
+/// Which set of its chunk a stream belongs to.
 #[inline]
 fn set_of(hash: u64) -> usize {
-    (hash >> 32) as usize % (CHUNKS * SETS_PER_CHUNK)
+    (hash >> 41) as usize % SETS_PER_CHUNK
 }
 
-impl Versions {
-    #[inline]
-    fn hint(&self, hash: u64) -> Hint {
-        Hint(self.hints[set_of(hash)].load(Relaxed))
+/// Sets that are made together, when one of them is first wanted.
+#[derive(Debug)]
+struct Chunk {
+    hints: [AtomicU64; SETS_PER_CHUNK],
+    sets: OnceLock<Box<[Set]>>,
+}
+
+impl Chunk {
+    fn new() -> Box<Chunk> {
+        Box::new(Chunk { hints: std::array::from_fn(|_| AtomicU64::new(0)), sets: OnceLock::new() })
     }
 
     #[inline]
-    fn set(&self, hash: u64) -> Option<&Set> {
-        let set = set_of(hash);
-        self.chunks[set / SETS_PER_CHUNK].get()?.get(set % SETS_PER_CHUNK)
+    fn hint(&self, hash: u64) -> &AtomicU64 {
+        &self.hints[set_of(hash)]
     }
 
     /// The slot that may speak of a stream.
     #[inline]
     fn slot(&self, hint: Hint, hash: u64) -> Option<&Slot> {
         let slot = (0..SLOTS_PER_SET).find(|slot| hint.may_be(*slot, hash))?;
-        self.set(hash).map(|set| &set[slot])
+        self.sets.get().map(|sets| &sets[set_of(hash)][slot])
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Versions {
+    chunks: Box<[OnceLock<Box<Chunk>>]>,
+}
+
+impl Default for Versions {
+    fn default() -> Versions {
+        Versions { chunks: (0..CHUNKS).map(|_| OnceLock::new()).collect() }
+    }
+}
+
+impl Versions {
+    #[inline]
+    fn chunk(&self, hash: u64) -> &OnceLock<Box<Chunk>> {
+        &self.chunks[(hash >> 32) as usize % CHUNKS]
     }
 
     /// The version of a stream. Notes that it was asked for.
     #[inline]
     pub(crate) fn version(&self, id: &str, hash: u64) -> Known {
-        let hint = self.hint(hash);
-        if let Some(version) = self.slot(hint, hash).and_then(|slot| slot.read(id, hash)) {
+        let chunk = self.chunk(hash).get_or_init(Chunk::new);
+        let hint = Hint(chunk.hint(hash).load(Relaxed));
+        if let Some(version) = chunk.slot(hint, hash).and_then(|slot| slot.read(id, hash)) {
             return Known::Version(version);
         }
         if hint.was_asked(hash) {
             return Known::Nothing { again: id.len() <= NAME_BYTES };
         }
         // If somebody else notes something at the same time, that is as good.
-        let now = hint.asked(hash);
-        let _ = self.hints[set_of(hash)].compare_exchange(hint.0, now.0, Relaxed, Relaxed);
+        let _ = chunk.hint(hash).compare_exchange(hint.0, hint.asked(hash).0, Relaxed, Relaxed);
         Known::Nothing { again: false }
     }
 
     /// Keeps the version of a stream. The caller holds the view's lock for reading, and has it from there.
     pub(crate) fn keep(&self, id: &str, hash: u64, version: u64) {
-        let chunk = &self.chunks[set_of(hash) / SETS_PER_CHUNK];
-        chunk.get_or_init(|| (0..SETS_PER_CHUNK).map(|_| Set::default()).collect());
-        let hint = self.hint(hash);
-        let free =
-            (0..SLOTS_PER_SET).find(|slot| hint.may_be(*slot, hash) || hint.0 >> (16 * slot) & 0xFFFF == 0);
-        let slot = free.unwrap_or((hash >> 16) as usize % SLOTS_PER_SET);
+        let chunk = self.chunk(hash).get_or_init(Chunk::new);
+        let sets = chunk.sets.get_or_init(|| (0..SETS_PER_CHUNK).map(|_| Set::default()).collect());
+        let hint = Hint(chunk.hint(hash).load(Relaxed));
+        let same = (0..SLOTS_PER_SET).find(|slot| hint.may_be(*slot, hash));
+        let free = (0..SLOTS_PER_SET).find(|slot| hint.is_free(*slot));
+        let slot = same.or(free).unwrap_or((hash >> 16) as usize % SLOTS_PER_SET);
         // Others that keep something at the same time are in no one's way: one of them has it.
-        if self.set(hash).is_some_and(|set| set[slot].write(id, hash, version)) {
-            let hint = |hint| Some(Hint(hint).with(slot, hash).0);
-            let _ = self.hints[set_of(hash)].fetch_update(Relaxed, Relaxed, hint);
+        if sets[set_of(hash)][slot].write(id, hash, version) {
+            let with = |hint| Some(Hint(hint).with(slot, hash).0);
+            let _ = chunk.hint(hash).fetch_update(Relaxed, Relaxed, with);
         }
     }
 
@@ -171,7 +183,9 @@ impl Versions {
 
     /// The slots that speak of a stream, for whom nobody changes them under.
     fn slot_of(&self, id: &str, hash: u64) -> Option<&Slot> {
-        self.slot(self.hint(hash), hash).filter(|slot| slot.is_of(id, hash))
+        let chunk = self.chunk(hash).get()?;
+        let hint = Hint(chunk.hint(hash).load(Relaxed));
+        chunk.slot(hint, hash).filter(|slot| slot.is_of(id, hash))
     }
 }
 
