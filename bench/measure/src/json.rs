@@ -1,0 +1,29 @@
+//! JSON files of results.
+//!
+//! Owns how they are written and read. Must never leave half a file: a report is made from it later.
+
+use crate::{Context, Outcome};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs;
+use std::path::Path;
+
+/// Writes a value as a file that people can read, too.
+///
+/// # Errors
+/// What the file system says.
+pub fn write(path: &Path, value: &impl Serialize) -> Outcome<()> {
+    let text = serde_json::to_string_pretty(value)? + "\n";
+    let beside = path.with_extension("json.tmp");
+    fs::write(&beside, text).context(|| format!("write {}", beside.display()))?;
+    fs::rename(&beside, path).context(|| format!("write {}", path.display()))
+}
+
+/// Reads a value back.
+///
+/// # Errors
+/// What the file system says, or that it is not such a value.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Outcome<T> {
+    let text = fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
+    serde_json::from_str(&text).context(|| format!("read {}", path.display()))
+}
