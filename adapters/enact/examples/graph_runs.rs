@@ -23,7 +23,7 @@ use enact_core::kernel::{Execution, ExecutionAction, ExecutionId, ExecutionKerne
 use enact_core::streaming::{EventEmitter, EventLog, EventStream, StreamEvent};
 use futures::StreamExt;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,10 +35,14 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let path = PathBuf::from(arguments.next().unwrap_or_else(|| DEFAULT_DIRECTORY.to_owned()));
     let text = arguments.next().unwrap_or_else(|| DEFAULT_TEXT.to_owned());
+    run(&path, &text).await
+}
+
+async fn run(path: &Path, text: &str) -> anyhow::Result<()> {
     let tenant = TenantId::from("example");
 
     // One log, both stores. Opening reads the disk: not on a thread of the runtime.
-    let opened = path.clone();
+    let opened = path.to_owned();
     let log = tokio::task::spawn_blocking(move || Annals::open(opened)).await??;
     let executions: Arc<dyn EventStore> = Arc::new(ExecutionStore::new(log.clone()).closing_log());
     let runtime_log = Arc::new(EventLog::new(Arc::new(StreamingStore::new(log))));
@@ -49,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
     say(&format!("          and {emitted_before} events that their emitters have emitted"))?;
 
     let mut kernel = ExecutionKernel::new(TenantContext::new(tenant.clone()));
-    let output = kernel.execute_graph(&graph()?, &text).await?;
+    let output = kernel.execute_graph(&graph()?, text).await?;
     let execution = kernel.execution_id().clone();
     let steps = kernel.execution().step_order.len();
     say(&format!("Ran       {execution} in {steps} steps"))?;
@@ -180,4 +184,24 @@ fn same(replayed: &Execution, original: &Execution) -> anyhow::Result<()> {
 
 fn say(line: &str) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout(), "{line}")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each run checks that it has found all of those before it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn later_runs_replay_the_earlier_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in ["one run", "another run", "the last run"] {
+            run(dir.path(), text).await.unwrap();
+        }
+        let log = Annals::open(dir.path()).unwrap();
+        let executions = ExecutionStore::new(log.clone());
+        let all = executions.list_executions(&TenantId::from("example"), usize::MAX, 0).await.unwrap();
+        assert_eq!(all.len(), 3);
+        let newest = replayed(&executions, &all[0]).await.unwrap();
+        assert!(newest.output.unwrap().ends_with("3 words"));
+    }
 }
