@@ -1,0 +1,70 @@
+//! Annals, through its public interface, with its default options.
+//!
+//! Owns nothing but the translation of calls.
+
+use crate::store::{Can, Entry, Place, Run, Store, Tally};
+use crate::workload::EVENT_TYPE;
+use annals::{EventLog, ExpectedVersion, NewEvent};
+use measure::Outcome;
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "annals",
+    package: "annals",
+    used: "default options; every append expects an exact version; reads compare every checksum",
+    can: Can::ALL,
+    gathered: false,
+    open,
+};
+
+fn open(place: &Place<'_>) -> Outcome<Box<dyn Store>> {
+    Ok(Box::new(Annals { log: EventLog::open(place.dir.join("log"))? }))
+}
+
+struct Annals {
+    log: EventLog,
+}
+
+/// The events of a run.
+pub(crate) fn events<'a>(run: &Run<'a>) -> Vec<NewEvent<'a>> {
+    run.payloads.iter().map(|payload| NewEvent::new(EVENT_TYPE, *payload)).collect()
+}
+
+impl Store for Annals {
+    fn append(&self, runs: &[Run<'_>]) -> Outcome<()> {
+        if let [run] = runs {
+            self.log.append(run.stream, ExpectedVersion::Exact(run.after), &events(run))?;
+            return Ok(());
+        }
+        let mut batch = self.log.batch();
+        for run in runs {
+            batch = batch.append(run.stream, ExpectedVersion::Exact(run.after), &events(run));
+        }
+        batch.commit()?;
+        Ok(())
+    }
+
+    fn version(&self, stream: &str) -> Outcome<u64> {
+        Ok(self.log.stream_version(stream))
+    }
+
+    fn fold(&self, stream: &str, tally: &mut Tally) -> Outcome<()> {
+        *tally = self.log.fold_stream(stream, 0, *tally, |mut tally, event| {
+            tally.add(event.payload());
+            tally
+        })?;
+        Ok(())
+    }
+
+    fn scan(&self) -> Outcome<Tally> {
+        let mut tally = Tally::default();
+        let mut cursor = self.log.read_all(0);
+        while let Some(event) = cursor.next()? {
+            tally.add(event.payload());
+        }
+        Ok(tally)
+    }
+
+    fn close(self: Box<Self>) -> Outcome<()> {
+        Ok(self.log.close()?)
+    }
+}

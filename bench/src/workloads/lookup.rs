@@ -1,0 +1,80 @@
+//! lookup: versions among very many streams, beside a bare hash table of that size that holds the same names.
+//!
+//! Owns that comparison, of Annals and the raw floor only. Names are made before they are asked for, so that both find them in
+//! the same memory.
+
+use crate::job::{Answer, Job};
+use crate::store::Entry;
+use crate::stores::raw::Bare;
+use crate::workload::{EVENT_TYPE, Random, stream_id};
+use annals::{EventLog, ExpectedVersion, NewEvent};
+use measure::series::each;
+use measure::{Outcome, Unit, process};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+const STREAMS_PER_APPEND: usize = 1000;
+
+pub(super) fn lookup(job: &Job, entry: &Entry) -> Outcome<Answer> {
+    match entry.name {
+        "annals" => annals(job),
+        "raw" => bare(job),
+        _ => Err("look-ups among many streams are for Annals and its floor".into()),
+    }
+}
+
+fn annals(job: &Job) -> Outcome<Answer> {
+    let path = job.dir.join("log");
+    let log = EventLog::open(&path)?;
+    for first in (0..job.streams).step_by(STREAMS_PER_APPEND) {
+        let mut batch = log.batch();
+        for n in first..job.streams.min(first + STREAMS_PER_APPEND) {
+            let event = NewEvent::new(EVENT_TYPE, b"0123456789abcdef");
+            batch = batch.append(&stream_id(n), ExpectedVersion::NoStream, &[event]);
+        }
+        batch.commit()?;
+    }
+    let mut answer = Answer { events: log.last_position(), ..Answer::default() };
+    memory(&mut answer, "lookup.memory");
+    asked(job, &mut answer, |id| log.stream_version(id))?;
+    log.close()?;
+    drop(log);
+    let begun = Instant::now();
+    let log = EventLog::open(&path)?;
+    answer.push("lookup.open", Unit::Millis, begun.elapsed().as_secs_f64() * 1e3);
+    memory(&mut answer, "lookup.memory.opened");
+    log.close()?;
+    Ok(answer)
+}
+
+fn bare(job: &Job) -> Outcome<Answer> {
+    let table: Bare<u64> = (0..job.streams).map(|n| (stream_id(n), 1)).collect();
+    let mut answer = Answer { events: table.len() as u64, ..Answer::default() };
+    memory(&mut answer, "lookup.memory");
+    asked(job, &mut answer, |id| table.get(id).copied().unwrap_or(0))?;
+    Ok(answer)
+}
+
+fn asked(job: &Job, answer: &mut Answer, version: impl Fn(&str) -> u64) -> Outcome<()> {
+    let count = 1_000_000.min(job.streams * 10);
+    let mut took = Duration::ZERO;
+    // The first pass only brings the pages in.
+    for pass in 0..2 {
+        let mut random = Random::new(job.round * 2 + pass);
+        let ids: Vec<String> = (0..count).map(|_| stream_id(random.below(job.streams))).collect();
+        let begun = Instant::now();
+        let sum: u64 = ids.iter().map(|id| version(black_box(id))).sum();
+        took = begun.elapsed();
+        if sum != count as u64 {
+            return Err(format!("of {count} streams, {sum} have one event").into());
+        }
+    }
+    answer.push("lookup", Unit::Nanos, each(count, took));
+    Ok(())
+}
+
+fn memory(answer: &mut Answer, name: &str) {
+    if let Some(bytes) = process::anonymous_bytes() {
+        answer.push(name, Unit::Bytes, bytes as f64);
+    }
+}
