@@ -234,8 +234,8 @@ impl Run<'_> {
                 self.take(&job, answer);
             }
         }
-        // The raw file is made for more than it gets: what it takes per event was known before.
-        if job.store.starts_with("raw") || events == 0 {
+        // The raw file is made for more than it gets, and what cannot be opened again may have been thrown away.
+        if !entry.can.reopen || events == 0 {
             return Ok(());
         }
         let (allocated, used) = child::sizes(&job.dir)?;

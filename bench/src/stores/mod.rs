@@ -4,12 +4,32 @@
 //! was not built is not in the list.
 
 pub(crate) mod annals;
+#[cfg(any(feature = "tephra", feature = "umadb"))]
+mod dcb;
 mod gathered;
 mod kv;
 pub(crate) mod raw;
 
+#[cfg(feature = "fjall")]
+mod fjall;
+#[cfg(feature = "lmdb")]
+mod lmdb;
+#[cfg(feature = "okaywal")]
+mod okaywal;
+#[cfg(feature = "raft-engine")]
+mod raft_engine;
+#[cfg(feature = "redb")]
+mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
+#[cfg(feature = "sierradb")]
+mod sierradb;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "tephra")]
+mod tephra;
+#[cfg(feature = "umadb")]
+mod umadb;
 
 use crate::store::Entry;
 pub(crate) use gathered::Gathered;
@@ -22,6 +42,24 @@ pub(crate) fn all() -> Vec<&'static Entry> {
         &raw::CHECKED,
         #[cfg(feature = "sqlite")]
         &sqlite::ENTRY,
+        #[cfg(feature = "redb")]
+        &redb::ENTRY,
+        #[cfg(feature = "lmdb")]
+        &lmdb::ENTRY,
+        #[cfg(feature = "fjall")]
+        &fjall::ENTRY,
+        #[cfg(feature = "rocksdb")]
+        &rocksdb::ENTRY,
+        #[cfg(feature = "umadb")]
+        &umadb::ENTRY,
+        #[cfg(feature = "tephra")]
+        &tephra::ENTRY,
+        #[cfg(feature = "sierradb")]
+        &sierradb::ENTRY,
+        #[cfg(feature = "okaywal")]
+        &okaywal::ENTRY,
+        #[cfg(feature = "raft-engine")]
+        &raft_engine::ENTRY,
     ]
 }
 
