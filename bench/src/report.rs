@@ -8,6 +8,7 @@ use crate::charts;
 use crate::results::{Results, Size};
 use measure::{Context, Outcome, Series, Table, Unit, Verdict};
 use std::fs;
+use std::path::Path;
 
 /// A figure that stores are compared by.
 pub(crate) struct Column {
@@ -75,19 +76,41 @@ pub(crate) fn text(results: &Results) -> String {
 /// Writes the charts, and the Markdown if it is asked for.
 pub(crate) fn write(results: &Results, arguments: &Arguments) -> Outcome<()> {
     let Some(size) = results.main_size() else { return Ok(()) };
-    fs::create_dir_all(&arguments.charts).context(|| format!("make {}", arguments.charts.display()))?;
-    let mut images = String::new();
+    let charts = &arguments.charts;
+    fs::create_dir_all(charts).context(|| format!("make {}", charts.display()))?;
+    let mut images = Vec::new();
     for column in &COLUMNS {
         let Some(svg) = charts::bars(results, column, size) else { continue };
-        let path = arguments.charts.join(format!("{}.svg", column.figure.replace('.', "-")));
+        let path = charts.join(format!("{}.svg", column.figure.replace('.', "-")));
         fs::write(&path, svg).context(|| format!("write {}", path.display()))?;
-        images += &format!("![{}]({})\n", column.title, path.display());
+        images.push((column.title, path));
     }
-    if let Some(path) = &arguments.write {
-        let markdown = format!("{}\n{images}", render(results, Table::markdown));
-        fs::write(path, markdown).context(|| format!("write {}", path.display()))?;
+    let Some(target) = &arguments.write else { return Ok(()) };
+    let mut markdown = render(results, Table::markdown);
+    for (title, image) in images {
+        markdown += &format!("\n![{title}]({})\n", beside(target, &image)?);
     }
-    Ok(())
+    let old = fs::read_to_string(target).unwrap_or_default();
+    fs::write(target, between_marks(&old, &markdown)).context(|| format!("write {}", target.display()))
+}
+
+/// The path of a file as a Markdown file names it.
+fn beside(markdown: &Path, file: &Path) -> Outcome<String> {
+    let parent = markdown.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (parent, file) = (parent.canonicalize()?, file.canonicalize()?);
+    Ok(file.strip_prefix(parent).unwrap_or(&file).to_string_lossy().into_owned())
+}
+
+const BEGIN: &str = "<!-- figures: written by `annals-bench report` -->\n";
+const END: &str = "<!-- end of the figures -->\n";
+
+/// The figures in a file that people write, too: between marks, if it has them, else as the whole file.
+fn between_marks(old: &str, figures: &str) -> String {
+    let figures = format!("{BEGIN}\n{figures}\n{END}");
+    match old.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1))) {
+        Some((before, after)) => format!("{before}{figures}{after}"),
+        None => figures,
+    }
 }
 
 fn render(results: &Results, show: impl Fn(&Table) -> String) -> String {
@@ -144,7 +167,10 @@ fn medians(results: &Results, size: Size) -> Table {
     for note in &results.stores {
         let cell = |column: &Column| {
             let median = results.series(&note.name, column.figure, size).median();
-            median.map_or_else(|| missing(results, &note.name, column), |median| column.unit.write(median))
+            let not_atomic =
+                if column.figure == "ingest.rate" && !note.is_atomic { " (not atomic)" } else { "" };
+            let write = |median| column.unit.write(median) + not_atomic;
+            median.map_or_else(|| missing(results, &note.name, column), write)
         };
         table.row([note.name.clone()].into_iter().chain(COLUMNS.iter().map(cell)));
     }
@@ -325,6 +351,17 @@ fn grouped(number: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::{BEGIN, END, between_marks};
+
+    #[test]
+    fn what_people_wrote_stays() {
+        let old = format!("# Performance\n{BEGIN}old\n{END}Why.\n");
+        let new = between_marks(&old, "new");
+        assert_eq!(new, format!("# Performance\n{BEGIN}\nnew\n{END}Why.\n"));
+        assert_eq!(between_marks(&new, "new"), new);
+        assert_eq!(between_marks("", "new"), format!("{BEGIN}\nnew\n{END}"));
+    }
+
     #[test]
     fn thousands_stand_apart() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(super::grouped), ["0", "999", "1,000", "1,234,567"]);

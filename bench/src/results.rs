@@ -122,3 +122,58 @@ impl Results {
             .filter(move |sample| sample.store == store && sample.figure == figure && sample.size == size)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Check, Machine, Results, Sample, Size};
+    use measure::{Unit, Verdict};
+
+    const SIZE: Size = Size { events: 1, streams: 1 };
+
+    fn results() -> Results {
+        let machine = Machine {
+            processor: String::new(),
+            processors: 1,
+            memory_gib: 1.0,
+            kernel: String::new(),
+            file_system: String::new(),
+        };
+        let sample = |figure: &str| Sample {
+            store: "a".to_owned(),
+            figure: figure.to_owned(),
+            unit: Unit::Micros,
+            size: SIZE,
+            round: 0,
+            value: 1.0,
+        };
+        let (store, workload) = ("a".to_owned(), "sync1".to_owned());
+        let check = Check { store, workload, verdict: Verdict::NotDurable { demanded: 2, seen: 1 } };
+        let samples = vec![sample("sync1.p50"), sample("fold")];
+        Results {
+            machine,
+            rounds: 1,
+            device: vec![],
+            stores: vec![],
+            checks: vec![check],
+            samples,
+            failures: vec![],
+        }
+    }
+
+    #[test]
+    fn what_was_not_durable_is_not_compared() {
+        let results = results();
+        assert!(results.series("a", "sync1.p50", SIZE).is_empty());
+        assert_eq!(results.series("a", "fold", SIZE).median(), Some(1.0));
+    }
+
+    #[test]
+    fn results_survive_their_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("results.json");
+        measure::json::write(&path, &results()).expect("written");
+        let read: Results = measure::json::read(&path).expect("read");
+        assert!(read.is_refused("a", "sync1.p99"));
+        assert_eq!(read.samples.len(), 2);
+    }
+}

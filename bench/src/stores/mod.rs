@@ -67,3 +67,75 @@ pub(crate) fn all() -> Vec<&'static Entry> {
 pub(crate) fn find(name: &str) -> Option<&'static Entry> {
     all().into_iter().find(|entry| entry.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::all;
+    use crate::store::{Entry, Place, Run, Store, Tally};
+    use measure::Outcome;
+    use std::path::Path;
+
+    fn open(entry: &Entry, dir: &Path) -> Outcome<Box<dyn Store>> {
+        (entry.open)(&Place { dir, events: 1000 })
+    }
+
+    fn run<'a>(stream: &'a str, after: u64, payloads: &'a [&'a [u8]]) -> Run<'a> {
+        Run { stream, after, payloads }
+    }
+
+    /// The same for all: what is appended is read back, now and after opening again, and a stale append is refused.
+    fn prove(entry: &Entry) -> Outcome<()> {
+        let dir = tempfile::tempdir()?;
+        let store = open(entry, dir.path())?;
+        store.append(&[run("order-1", 0, &[b"one", b"two"])])?;
+        store.append(&[run("order-1", 2, &[b"three"]), run("order-2", 0, &[b"four"])])?;
+        check(entry, &*store)?;
+        if entry.can.check {
+            // Another thread, which has not seen what this one wrote.
+            let stale = std::thread::scope(|scope| {
+                scope
+                    .spawn(|| store.append(&[run("order-1", 0, &[b"stale"])]).is_err())
+                    .join()
+                    .unwrap_or(false)
+            });
+            assert!(stale, "{} takes a stale append", entry.name);
+            check(entry, &*store)?;
+        }
+        store.close()?;
+        if entry.can.reopen {
+            let store = open(entry, dir.path())?;
+            check(entry, &*store)?;
+            store.close()?;
+        }
+        Ok(())
+    }
+
+    fn check(entry: &Entry, store: &dyn Store) -> Outcome<()> {
+        let mut expected = [Tally::default(); 2];
+        [b"one".as_slice(), b"two", b"three"].iter().for_each(|payload| expected[0].add(payload));
+        expected[1].add(b"four");
+        for (stream, expected) in ["order-1", "order-2"].into_iter().zip(expected) {
+            if entry.can.version {
+                assert_eq!(store.version(stream)?, expected.events, "{} {stream}", entry.name);
+            }
+            if entry.can.fold {
+                let mut tally = Tally::default();
+                store.fold(stream, &mut tally)?;
+                assert_eq!(tally, expected, "{} {stream}", entry.name);
+            }
+        }
+        if entry.can.scan {
+            assert_eq!(store.scan()?.events, 4, "{}", entry.name);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_store_gives_back_what_it_got() {
+        for entry in all() {
+            if let Err(error) = prove(entry) {
+                panic!("{}: {error}", entry.name);
+            }
+        }
+    }
+}

@@ -6,8 +6,8 @@
 use crate::store::{Can, Entry, Place, Run, Store, Tally};
 use crate::workload::EVENT_TYPE;
 use measure::{Context, Outcome};
+use protobuf::descriptor::UninterpretedOption;
 use raft_engine::{Config, Engine, LogBatch, MessageExt, ReadableSize};
-use raft_proto::eraftpb;
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "raft-engine",
@@ -28,13 +28,17 @@ struct Raft {
     engine: Engine,
 }
 
+/// Entries are messages of Protocol Buffers. This one comes with the package and has what is needed, a number, bytes and a
+/// name: there is no schema to compile.
+type Message = UninterpretedOption;
+
 struct Events;
 
 impl MessageExt for Events {
-    type Entry = eraftpb::Entry;
+    type Entry = Message;
 
-    fn index(entry: &eraftpb::Entry) -> u64 {
-        entry.index
+    fn index(entry: &Message) -> u64 {
+        entry.get_positive_int_value()
     }
 }
 
@@ -48,13 +52,14 @@ impl Store for Raft {
     fn append(&self, runs: &[Run<'_>]) -> Outcome<()> {
         let mut batch = LogBatch::default();
         for run in runs {
-            let entry = |(n, payload): (usize, &&[u8])| eraftpb::Entry {
-                index: run.after + n as u64 + 1,
-                context: EVENT_TYPE.as_bytes().to_vec().into(),
-                data: payload.to_vec().into(),
-                ..eraftpb::Entry::default()
+            let entry = |(n, payload): (usize, &&[u8])| {
+                let mut entry = Message::new();
+                entry.set_positive_int_value(run.after + n as u64 + 1);
+                entry.set_identifier_value(EVENT_TYPE.to_owned());
+                entry.set_string_value(payload.to_vec());
+                entry
             };
-            let entries: Vec<eraftpb::Entry> = run.payloads.iter().enumerate().map(entry).collect();
+            let entries: Vec<Message> = run.payloads.iter().enumerate().map(entry).collect();
             batch.add_entries::<Events>(group(run.stream)?, &entries)?;
         }
         self.engine.write(&mut batch, true)?;
@@ -70,7 +75,7 @@ impl Store for Raft {
         let Some(last) = self.engine.last_index(group) else { return Ok(()) };
         let mut entries = Vec::new();
         self.engine.fetch_entries_to::<Events>(group, 1, last + 1, None, &mut entries)?;
-        entries.iter().for_each(|entry| tally.add(&entry.data));
+        entries.iter().for_each(|entry| tally.add(entry.get_string_value()));
         Ok(())
     }
 

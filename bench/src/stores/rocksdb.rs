@@ -77,7 +77,7 @@ impl Store for Rocks {
         }
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
-        Ok(self.database.write_opt(&batch, &synced)?)
+        Ok(self.database.write_opt(batch, &synced)?)
     }
 
     fn version(&self, stream: &str) -> Outcome<u64> {

@@ -21,6 +21,7 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 fn open(place: &Place<'_>) -> Outcome<Box<dyn Store>> {
+    see(0);
     let set = SegmentSet::open(place.dir.join("tephra"), SegmentConfig::new(256 << 20))?;
     let (coordinator, handle) = WriteCoordinator::start(set, WriterConfig::default())?;
     Ok(Box::new(Tephra { coordinator, handle, event_type: EventType::new(EVENT_TYPE)? }))

@@ -35,6 +35,7 @@ const BATCH_EVENTS: usize = 2_000;
 const PAGE: u32 = 10_000;
 
 fn open(place: &Place<'_>) -> Outcome<Box<dyn Store>> {
+    see(0);
     let path = place.dir.join("uma.db");
     let mvcc =
         Arc::new(Mvcc::new(false, StorageOptions::default().db_path(path).read_method(ReadMethod::Mmap))?);

@@ -6,7 +6,7 @@
 use crate::job::{Answer, Job};
 use crate::store::{Entry, Run, Store, Tally};
 use crate::workload::{INGEST_EVENTS, INGEST_STREAMS, Workload};
-use crate::workloads::{Limit, counted, open, tell};
+use crate::workloads::{Limit, Memory, counted, open, tell};
 use measure::series::{each, rate};
 use measure::{Outcome, Unit, process};
 use std::time::{Duration, Instant};
@@ -27,6 +27,7 @@ pub(super) fn ingest_only(job: &Job, entry: &Entry, work: &Workload) -> Outcome<
 
 /// The whole ingest workload, then all that the store can read; tells its figures, and goes on appending until it is killed.
 pub(super) fn load(job: &Job, entry: &Entry, work: &Workload) -> Outcome<()> {
+    let memory = Memory::now();
     // Room for those that are appended last.
     let store = open(job, entry, work.ingested() + 100_000)?;
     let written = process::written_bytes();
@@ -37,9 +38,7 @@ pub(super) fn load(job: &Job, entry: &Entry, work: &Workload) -> Outcome<()> {
     if let Some((before, after)) = written.zip(process::written_bytes()) {
         answer.push("ingest.written", Unit::Bytes, (after - before) as f64 / events as f64);
     }
-    if let Some(bytes) = process::anonymous_bytes() {
-        answer.push("ingest.memory", Unit::Bytes, bytes as f64);
-    }
+    memory.tell(&mut answer, "ingest.memory");
     let expected = work.tally(events);
     if entry.can.version {
         versions(job, &*store, work, &mut answer, expected.events)?;
@@ -83,15 +82,28 @@ fn ingest(job: &Job, store: &dyn Store, work: &Workload) -> Outcome<(usize, Dura
 }
 
 fn versions(job: &Job, store: &dyn Store, work: &Workload, answer: &mut Answer, events: u64) -> Outcome<()> {
+    check_versions(store, work, events)?;
+    let picked = work.picked_ids((job.events / 2).clamp(10_000, 2_000_000), job.round);
+    let (asked, took) =
+        in_chunks(job, &picked, |ids| store.versions(ids).map(std::hint::black_box).map(drop))?;
+    answer.push("version", Unit::Nanos, each(asked, took));
+    Ok(())
+}
+
+/// Every stream has its events. After a whole number of rounds, that is as many for each of them.
+fn check_versions(store: &dyn Store, work: &Workload, events: u64) -> Outcome<()> {
     let all: Vec<&str> = work.ids().collect();
     let sum = store.versions(&all)?;
     if sum != events {
         return Err(format!("the versions say {sum} events, not {events}").into());
     }
-    let picked = work.picked_ids((job.events / 2).clamp(10_000, 2_000_000), job.round);
-    let (asked, took) =
-        in_chunks(job, &picked, |ids| store.versions(ids).map(std::hint::black_box).map(drop))?;
-    answer.push("version", Unit::Nanos, each(asked, took));
+    let streams = work.streams() as u64;
+    for stream in all.iter().filter(|_| events.is_multiple_of(streams)) {
+        let version = store.version(stream)?;
+        if version != events / streams {
+            return Err(format!("{stream} has version {version}, not {}", events / streams).into());
+        }
+    }
     Ok(())
 }
 

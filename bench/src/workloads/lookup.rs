@@ -7,9 +7,10 @@ use crate::job::{Answer, Job};
 use crate::store::Entry;
 use crate::stores::raw::Bare;
 use crate::workload::{EVENT_TYPE, Random, stream_id};
+use crate::workloads::Memory;
 use annals::{EventLog, ExpectedVersion, NewEvent};
 use measure::series::each;
-use measure::{Outcome, Unit, process};
+use measure::{Outcome, Unit};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ pub(super) fn lookup(job: &Job, entry: &Entry) -> Outcome<Answer> {
 
 fn annals(job: &Job) -> Outcome<Answer> {
     let path = job.dir.join("log");
+    let memory = Memory::now();
     let log = EventLog::open(&path)?;
     for first in (0..job.streams).step_by(STREAMS_PER_APPEND) {
         let mut batch = log.batch();
@@ -35,22 +37,24 @@ fn annals(job: &Job) -> Outcome<Answer> {
         batch.commit()?;
     }
     let mut answer = Answer { events: log.last_position(), ..Answer::default() };
-    memory(&mut answer, "lookup.memory");
+    memory.tell(&mut answer, "lookup.memory");
     asked(job, &mut answer, |id| log.stream_version(id))?;
     log.close()?;
     drop(log);
+    let memory = Memory::now();
     let begun = Instant::now();
     let log = EventLog::open(&path)?;
     answer.push("lookup.open", Unit::Millis, begun.elapsed().as_secs_f64() * 1e3);
-    memory(&mut answer, "lookup.memory.opened");
+    memory.tell(&mut answer, "lookup.memory.opened");
     log.close()?;
     Ok(answer)
 }
 
 fn bare(job: &Job) -> Outcome<Answer> {
+    let memory = Memory::now();
     let table: Bare<u64> = (0..job.streams).map(|n| (stream_id(n), 1)).collect();
     let mut answer = Answer { events: table.len() as u64, ..Answer::default() };
-    memory(&mut answer, "lookup.memory");
+    memory.tell(&mut answer, "lookup.memory");
     asked(job, &mut answer, |id| table.get(id).copied().unwrap_or(0))?;
     Ok(answer)
 }
@@ -71,10 +75,4 @@ fn asked(job: &Job, answer: &mut Answer, version: impl Fn(&str) -> u64) -> Outco
     }
     answer.push("lookup", Unit::Nanos, each(count, took));
     Ok(())
-}
-
-fn memory(answer: &mut Answer, name: &str) {
-    if let Some(bytes) = process::anonymous_bytes() {
-        answer.push(name, Unit::Bytes, bytes as f64);
-    }
 }

@@ -14,7 +14,7 @@ use crate::job::{Answer, Job, Task};
 use crate::store::{Entry, Place, Store};
 use crate::stores;
 use crate::workload::Workload;
-use measure::{Context, Outcome, syncs};
+use measure::{Context, Outcome, Unit, process, syncs};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,22 @@ impl Limit {
 
     fn is_over(&self) -> bool {
         Instant::now() >= self.0
+    }
+}
+
+/// How much anonymous memory there was before a store was opened: the workload has some of its own.
+struct Memory(Option<u64>);
+
+impl Memory {
+    fn now() -> Memory {
+        Memory(process::anonymous_bytes())
+    }
+
+    /// Tells how much came since.
+    fn tell(&self, answer: &mut Answer, name: &str) {
+        if let Some((before, now)) = self.0.zip(process::anonymous_bytes()) {
+            answer.push(name, Unit::Bytes, now.saturating_sub(before) as f64);
+        }
     }
 }
 

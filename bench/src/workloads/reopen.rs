@@ -6,11 +6,12 @@
 use crate::job::{Answer, Job, Task};
 use crate::store::Entry;
 use crate::workload::Workload;
-use crate::workloads::open;
-use measure::{Outcome, Unit, process};
+use crate::workloads::{Memory, open};
+use measure::{Outcome, Unit};
 use std::time::Instant;
 
 pub(super) fn reopen(job: &Job, entry: &Entry, work: &Workload) -> Outcome<Answer> {
+    let memory = Memory::now();
     let begun = Instant::now();
     let store = open(job, entry, 0)?;
     // A store may put its work off until it is asked.
@@ -20,9 +21,7 @@ pub(super) fn reopen(job: &Job, entry: &Entry, work: &Workload) -> Outcome<Answe
     let took = begun.elapsed();
     let mut answer = Answer::default();
     answer.push(job.task.name(), Unit::Millis, took.as_secs_f64() * 1e3);
-    if let Some(bytes) = process::anonymous_bytes() {
-        answer.push(format!("{}.memory", job.task.name()), Unit::Bytes, bytes as f64);
-    }
+    memory.tell(&mut answer, &format!("{}.memory", job.task.name()));
     let ids: Vec<&str> = work.ids().collect();
     let by_version = if entry.can.version { Some(store.versions(&ids)?) } else { None };
     let by_scan = if entry.can.scan { Some(store.scan()?.events) } else { None };
