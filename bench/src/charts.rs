@@ -1,15 +1,15 @@
-//! Charts: one picture for each figure, a bar for each store, drawn as SVG text.
+//! Charts: one picture for each figure, a bar for each store or each size, drawn as SVG text.
 //!
-//! Owns the drawing. The best is on top; the whiskers are the least and the most. The scale is logarithmic where the stores lie
+//! Owns the drawing. The best is on top, or the smallest size; the whiskers are the least and the most. The scale is logarithmic where the stores lie
 //! more than a hundredfold apart, and says so.
 
 use crate::report::Column;
 use crate::results::{Results, Size};
-use measure::Series;
+use measure::{Series, Unit};
 use std::fmt::Write;
 
 const WIDTH: f64 = 760.0;
-const LEFT: f64 = 110.0;
+const LEFT: f64 = 180.0;
 const RIGHT: f64 = 120.0;
 const TOP: f64 = 44.0;
 const ROW: f64 = 24.0;
@@ -24,15 +24,19 @@ struct Bar {
     most: f64,
 }
 
+impl Bar {
+    fn of(name: String, series: Series) -> Option<Bar> {
+        let (least, most) = series.spread()?;
+        Some(Bar { name, median: series.median()?, least, most })
+    }
+}
+
 /// The chart of a figure at one size; none if fewer than two stores have it.
 pub(crate) fn bars(results: &Results, column: &Column, size: Size) -> Option<String> {
-    let bar = |name: &String, series: Series| {
-        let (least, most) = series.spread()?;
-        Some(Bar { name: name.clone(), median: series.median()?, least, most })
-    };
     let stores = results.stores.iter();
-    let mut bars: Vec<Bar> =
-        stores.filter_map(|note| bar(&note.name, results.series(&note.name, column.figure, size))).collect();
+    let mut bars: Vec<Bar> = stores
+        .filter_map(|note| Bar::of(note.name.clone(), results.series(&note.name, column.figure, size)))
+        .collect();
     if bars.len() < 2 {
         return None;
     }
@@ -41,6 +45,21 @@ pub(crate) fn bars(results: &Results, column: &Column, size: Size) -> Option<Str
         bars.reverse();
     }
     Some(draw(column, &bars))
+}
+
+/// The chart of a figure over sizes, for some stores; none if there is but one size.
+pub(crate) fn sizes(results: &Results, column: &Column, stores: &[&str]) -> Option<String> {
+    let sizes = results.sizes(column.figure);
+    let short = |count: usize| Unit::Count.write(count as f64).replace(".00 ", " ").replace(".0 ", " ");
+    let bars: Vec<Bar> = stores
+        .iter()
+        .flat_map(|store| sizes.iter().map(move |size| (store, size)))
+        .filter_map(|(store, size)| {
+            let name = format!("{store}, {} / {}", short(size.events), short(size.streams));
+            Bar::of(name, results.series(store, column.figure, *size))
+        })
+        .collect();
+    (sizes.len() > 1 && bars.len() > 1).then(|| draw(column, &bars))
 }
 
 fn draw(column: &Column, bars: &[Bar]) -> String {
@@ -62,7 +81,7 @@ fn draw(column: &Column, bars: &[Bar]) -> String {
         let middle = y + BAR / 2.0;
         let (end, least, most) = (scale.at(bar.median), scale.at(bar.least), scale.at(bar.most));
         let fill = match bar.name.as_str() {
-            "annals" => "#1f6feb",
+            name if name.starts_with("annals") => "#1f6feb",
             name if name.starts_with("raw") => "#b0b0b0",
             _ => "#d9a441",
         };

@@ -47,6 +47,8 @@ pub(crate) enum Task {
     Pipelined,
     /// Look-ups among many streams.
     Lookup,
+    /// Opens, in a fresh process, what the look-ups left.
+    LookupOpen,
     /// Appends alone, until a subscriber has them, and beside a thousand subscribers.
     Subscription,
 }
@@ -64,6 +66,7 @@ impl Task {
             Task::ReopenClosed => "reopen.closed",
             Task::Pipelined => "pipelined",
             Task::Lookup => "lookup",
+            Task::LookupOpen => "lookup.open",
             Task::Subscription => "subscription",
         }
     }
@@ -77,6 +80,8 @@ pub(crate) struct Answer {
     pub(crate) demanded: u64,
     /// How many events were acknowledged, or found.
     pub(crate) events: u64,
+    /// The time was over before all was written.
+    pub(crate) is_cut: bool,
 }
 
 /// One measured value.

@@ -49,7 +49,7 @@ const OWN: [Column; 12] = [
     column("lookup", "look-up of a version", Unit::Nanos),
     column("lookup.memory", "anonymous memory after writing these streams", Unit::Bytes),
     column("lookup.open", "open, closed, so many streams", Unit::Millis),
-    column("lookup.memory.opened", "anonymous memory after opening them", Unit::Bytes),
+    column("lookup.open.memory", "anonymous memory after opening them", Unit::Bytes),
     column("reopen.closed.memory", "anonymous memory after opening a loaded log", Unit::Bytes),
     column("ingest.memory", "anonymous memory after the ingest workload", Unit::Bytes),
     column("bytes.used", "bytes/event without space reserved ahead", Unit::Bytes),
@@ -82,6 +82,12 @@ pub(crate) fn write(results: &Results, arguments: &Arguments) -> Outcome<()> {
     for column in &COLUMNS {
         let Some(svg) = charts::bars(results, column, size) else { continue };
         let path = charts.join(format!("{}.svg", column.figure.replace('.', "-")));
+        fs::write(&path, svg).context(|| format!("write {}", path.display()))?;
+        images.push((column.title, path));
+    }
+    for column in SCALE.iter().chain(OWN.iter().filter(|column| column.figure == "lookup")) {
+        let Some(svg) = charts::sizes(results, column, &[ANNALS, RAW, "raw+crc32"]) else { continue };
+        let path = charts.join(format!("sizes-{}.svg", column.figure.replace('.', "-")));
         fs::write(&path, svg).context(|| format!("write {}", path.display()))?;
         images.push((column.title, path));
     }
@@ -129,7 +135,7 @@ fn render(results: &Results, show: impl Fn(&Table) -> String) -> String {
         ("Over sizes", scale(results)),
         ("Whether commits were synced", durability(results)),
         ("How each store was used", used(results)),
-        ("What failed", failures(results)),
+        ("What failed, or came to no end", failures(results)),
     ];
     for (title, table) in &tables {
         if !table.is_empty() {

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How many streams are folded, or asked for, between two looks at the clock.
 const CHUNK: usize = 500;
+/// How much longer than another measurement a million events may take to be written: all of them are to be read.
+const PATIENCE_PER_MILLION: f64 = 10.0;
 /// How long a child whose parent forgot it goes on.
 const LAST_WORDS: Duration = Duration::from_secs(20);
 
@@ -33,7 +35,8 @@ pub(super) fn load(job: &Job, entry: &Entry, work: &Workload) -> Outcome<()> {
     let written = process::written_bytes();
     let (groups, took) = ingest(job, &*store, work)?;
     let events = groups * INGEST_STREAMS * INGEST_EVENTS;
-    let mut answer = Answer { events: events as u64, ..Answer::default() };
+    let is_cut = events < work.ingested();
+    let mut answer = Answer { events: events as u64, is_cut, ..Answer::default() };
     answer.push("ingest.rate", Unit::PerSecond, rate(events, took));
     if let Some((before, after)) = written.zip(process::written_bytes()) {
         answer.push("ingest.written", Unit::Bytes, (after - before) as f64 / events as f64);
@@ -57,7 +60,8 @@ pub(super) fn load(job: &Job, entry: &Entry, work: &Workload) -> Outcome<()> {
 }
 
 fn ingest(job: &Job, store: &dyn Store, work: &Workload) -> Outcome<(usize, Duration)> {
-    let limit = Instant::now() + Duration::from_secs_f64(job.seconds * 10.0);
+    let patience = job.seconds * PATIENCE_PER_MILLION * (job.events as f64 / 1e6).max(1.0);
+    let limit = Instant::now() + Duration::from_secs_f64(patience);
     let groups = if job.probe { 5 } else { usize::MAX };
     let (mut done, mut took) = (0, Duration::ZERO);
     for group in work.ingest_groups().take(groups) {

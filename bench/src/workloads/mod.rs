@@ -32,6 +32,7 @@ pub(crate) fn perform(job: &Job) -> Outcome<()> {
         Task::Pipelined => own::pipelined(job, entry, &work())?,
         Task::Subscription => own::subscription(job, entry, &work())?,
         Task::Lookup => lookup::lookup(job, entry)?,
+        Task::LookupOpen => lookup::open(job)?,
     };
     tell(&answer)
 }
