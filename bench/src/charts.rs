@@ -1,7 +1,7 @@
 //! Charts: one picture for each figure, a bar for each store or each size, drawn as SVG text.
 //!
-//! Owns the drawing. The best is on top, or the smallest size; the whiskers are the least and the most. The scale is logarithmic where the stores lie
-//! more than a hundredfold apart, and says so.
+//! Owns the drawing. The best is on top, or the smallest size; the whiskers are the least and the most. The scale is logarithmic
+//! where values lie more than a hundredfold apart, and says so.
 
 use crate::report::Column;
 use crate::results::{Results, Size};
