@@ -102,7 +102,8 @@ fn check_versions(store: &dyn Store, work: &Workload, events: u64) -> Outcome<()
         return Err(format!("the versions say {sum} events, not {events}").into());
     }
     let streams = work.streams() as u64;
-    for stream in all.iter().filter(|_| events.is_multiple_of(streams)) {
+    let is_whole = events.is_multiple_of(streams * INGEST_EVENTS as u64);
+    for stream in all.iter().filter(|_| is_whole) {
         let version = store.version(stream)?;
         if version != events / streams {
             return Err(format!("{stream} has version {version}, not {}", events / streams).into());
