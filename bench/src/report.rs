@@ -40,13 +40,14 @@ pub(crate) const COLUMNS: [Column; 14] = [
 ];
 
 /// What Annals is measured by beside its floor.
-const OWN: [Column; 12] = [
+const OWN: [Column; 13] = [
     column("pipelined.rate", "pipelined: one event per append, 4,096 in flight", Unit::PerSecond),
     column("subscription.append", "append alone, p50", Unit::Micros),
     column("subscription.delivery", "append to delivery in another thread, p50", Unit::Micros),
     column("subscription.beside", "append beside 1,000 idle subscribers, p50", Unit::Micros),
     column("subscription.everybody", "1,000 subscribers read the same events", Unit::PerSecond),
-    column("lookup", "look-up of a version", Unit::Nanos),
+    column("lookup", "look-up of a version, by who wrote the streams", Unit::Nanos),
+    column("lookup.opened", "look-up of a version, by who opened them", Unit::Nanos),
     column("lookup.memory", "anonymous memory after writing these streams", Unit::Bytes),
     column("lookup.open", "open, closed, so many streams", Unit::Millis),
     column("lookup.open.memory", "anonymous memory after opening them", Unit::Bytes),
@@ -251,6 +252,7 @@ fn own(results: &Results) -> Table {
                 "subscription.delivery" | "subscription.beside" => {
                     results.series(ANNALS, "subscription.append", size)
                 }
+                "lookup.opened" => results.series(RAW, "lookup", size),
                 figure => results.series(RAW, figure, size),
             };
             if annals.is_empty() {
