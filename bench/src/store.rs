@@ -103,7 +103,7 @@ pub(crate) struct Entry {
     /// How it is used, in one sentence for the report.
     pub(crate) used: &'static str,
     pub(crate) can: Can,
-    /// Whether concurrent appends are gathered in front of it, since it has one writer and does not share syncs by itself.
+    /// Whether concurrent appends are gathered in front of it: it does not share syncs by itself, or less well.
     pub(crate) gathered: bool,
     pub(crate) open: fn(&Place<'_>) -> Outcome<Box<dyn Store>>,
 }

@@ -3,11 +3,8 @@
 //!
 //! Owns the encodings, the same for all such stores. Must hold no more than an event needs to be read back whole.
 
-use crate::store::Run;
 use crate::workload::EVENT_TYPE;
 use measure::Outcome;
-use parking_lot::{Mutex, MutexGuard};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 /// A position as a key that sorts.
 pub(crate) fn position_key(position: u64) -> [u8; 8] {
@@ -55,27 +52,6 @@ pub(crate) fn check(stream: &str, expected: u64, found: u64) -> Outcome<()> {
         return Ok(());
     }
     Err(format!("conflict: {stream} has version {found}, not {expected}").into())
-}
-
-/// A lock for every stream, some of them shared: whoever checks a version holds it until the new one can be seen.
-pub(crate) struct Locks(Vec<Mutex<()>>);
-
-impl Default for Locks {
-    fn default() -> Locks {
-        Locks((0..1024).map(|_| Mutex::default()).collect())
-    }
-}
-
-impl Locks {
-    /// Holds the locks of all streams of an append, always in the same order.
-    pub(crate) fn hold(&self, runs: &[Run<'_>]) -> Vec<MutexGuard<'_, ()>> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default();
-        let mut places: Vec<usize> =
-            runs.iter().map(|run| hash.hash_one(run.stream) as usize % self.0.len()).collect();
-        places.sort_unstable();
-        places.dedup();
-        places.into_iter().map(|place| self.0[place].lock()).collect()
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub(crate) const ENTRY: Entry = Entry {
     package: "okaywal",
     used: "segments of 64 MiB, an entry per append, a chunk per event; append only: no index, no conditions",
     can: Can::APPEND,
-    gathered: false,
+    gathered: true,
     open,
 };
 

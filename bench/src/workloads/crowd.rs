@@ -1,6 +1,6 @@
 //! conc64: 64 threads, each with streams of its own, one event per append, each waiting for its own.
 //!
-//! Owns the crowd. A store that does not share syncs by itself gets its appends gathered (`stores::Gathered`).
+//! Owns the crowd. A store that does not share syncs by itself, or less well, gets its appends gathered (`stores::Gathered`).
 
 use crate::job::{Answer, Job};
 use crate::store::{Entry, Run, Store};
