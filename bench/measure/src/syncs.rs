@@ -1,8 +1,8 @@
 //! Whether a program syncs as often as its commits demand: it is run under `strace`, and its syncs are counted.
 //!
 //! Owns the marks that a program sets around what counts, the reading of the trace, and the verdict. Needs no privileges.
-//! Not seen: syncs through `io_uring`, and writes to files that were opened to sync by themselves. Must never take a sync of something else for one of the store: only
-//! files in the store's directory count.
+//! Not seen: syncs through `io_uring`, and writes to files that were opened to sync by themselves. Must never take a sync of
+//! something else for one of the store: only files in the store's directory count.
 
 use crate::{Context, Outcome};
 use serde::{Deserialize, Serialize};
