@@ -1,8 +1,8 @@
 //! RocksDB: an LSM tree with a write-ahead log; write batches with `sync`.
 //!
 //! Owns the column families. Optimistic checks need the heads to stand still until the batch is in: there is one writer at a
-//! time. RocksDB would gather the batches of many threads by itself, under a lock for each stream; appends gathered in front of it
-//! came out half as fast again.
+//! time. RocksDB would gather the batches of many threads by itself, under a lock for each stream; appends gathered in front
+//! of it came out half as fast again.
 
 use crate::store::{Can, Entry, Place, Run, Store, Tally};
 use crate::stores::kv::{check, index_key, number, payload, position_key, record};
