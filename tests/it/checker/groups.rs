@@ -40,6 +40,8 @@ struct Life<'a> {
     /// What a stream must go on with: it failed.
     retry: HashMap<&'a str, u64>,
     failures: HashMap<u64, u32>,
+    /// How many failures of an event were told to the log, and what it said is not noted yet.
+    unanswered: HashMap<u64, u32>,
     /// The last event of each stream that was given out for the first time.
     last: HashMap<&'a str, u64>,
     /// Left out by a later one of the stream: lost, unless it comes after all.
@@ -226,6 +228,10 @@ impl<'a> Group<'a> {
 
     fn fails(&mut self, position: u64, reason: &str) {
         let replayed = self.answered(position);
+        // What is only dropped is not answered.
+        if reason != "dropped" {
+            *self.life.unanswered.entry(position).or_default() += 1;
+        }
         let failures = self.life.failures.entry(position).or_default();
         *failures += 1;
         if *failures < ATTEMPTS_MAX {
@@ -242,6 +248,12 @@ impl<'a> Group<'a> {
     }
 
     fn failed(&mut self, position: u64, parked: bool) {
+        let unanswered = self.life.unanswered.entry(position).or_default();
+        *unanswered = unanswered.saturating_sub(1);
+        // Another member had the event before this one came to note its answer: that of the last failure is to come.
+        if !parked && *unanswered > 0 {
+            return;
+        }
         let due = self.perhaps_parked.remove(&position);
         if parked != due.is_some() {
             self.findings.say(Kind::Parked, format!("{position} was set aside: {parked}"));
