@@ -21,7 +21,7 @@ const NAME_WORDS: usize = 12;
 const NAME_BYTES: usize = NAME_WORDS * 8;
 const SLOTS_PER_SET: usize = 2;
 const SETS_PER_CHUNK: usize = 64;
-/// All of them take 8 MiB.
+/// With all their sets, they take 9 MiB.
 const CHUNKS: usize = 512;
 
 /// Two lines of the processor's cache, which come together.
@@ -88,16 +88,19 @@ fn set_of(hash: u64) -> usize {
     (hash >> 41) as usize % SETS_PER_CHUNK
 }
 
-/// Sets that are made together, when one of them is first wanted.
+/// Sets whose hints are made together, when one of them is first asked for; each set, when it has something to keep.
 #[derive(Debug)]
 struct Chunk {
     hints: [AtomicU64; SETS_PER_CHUNK],
-    sets: OnceLock<Box<[Set]>>,
+    sets: [OnceLock<Box<Set>>; SETS_PER_CHUNK],
 }
 
 impl Chunk {
     fn new() -> Box<Chunk> {
-        Box::new(Chunk { hints: std::array::from_fn(|_| AtomicU64::new(0)), sets: OnceLock::new() })
+        Box::new(Chunk {
+            hints: std::array::from_fn(|_| AtomicU64::new(0)),
+            sets: std::array::from_fn(|_| OnceLock::new()),
+        })
     }
 
     #[inline]
@@ -109,7 +112,7 @@ impl Chunk {
     #[inline]
     fn slot(&self, hint: Hint, hash: u64) -> Option<&Slot> {
         let slot = (0..SLOTS_PER_SET).find(|slot| hint.may_be(*slot, hash))?;
-        self.sets.get().map(|sets| &sets[set_of(hash)][slot])
+        self.sets[set_of(hash)].get().map(|set| &set[slot])
     }
 }
 
@@ -149,13 +152,13 @@ impl Versions {
     /// Keeps the version of a stream. The caller holds the view's lock for reading, and has it from there.
     pub(crate) fn keep(&self, id: &str, hash: u64, version: u64) {
         let chunk = self.chunk(hash).get_or_init(Chunk::new);
-        let sets = chunk.sets.get_or_init(|| (0..SETS_PER_CHUNK).map(|_| Set::default()).collect());
+        let set = chunk.sets[set_of(hash)].get_or_init(Box::default);
         let hint = Hint(chunk.hint(hash).load(Relaxed));
         let same = (0..SLOTS_PER_SET).find(|slot| hint.may_be(*slot, hash));
         let free = (0..SLOTS_PER_SET).find(|slot| hint.is_free(*slot));
         let slot = same.or(free).unwrap_or((hash >> 16) as usize % SLOTS_PER_SET);
         // Others that keep something at the same time are in no one's way: one of them has it.
-        if sets[set_of(hash)][slot].write(id, hash, version) {
+        if set[slot].write(id, hash, version) {
             let with = |hint| Some(Hint(hint).with(slot, hash).0);
             let _ = chunk.hint(hash).fetch_update(Relaxed, Relaxed, with);
         }
