@@ -135,16 +135,14 @@ pub(crate) fn named<'a, R: Row<'a>>(raw: &'a [u8], name: &'a str) -> Result<Opti
 /// The name of a row, and what follows it.
 #[inline]
 fn texts<'a, R: Row<'a>>(raw: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Fault> {
-    let whole = raw.get(..R::BYTES).and_then(|head| {
-        let texts = raw[R::BYTES..].split_at_checked(u16_at(head, 12) as usize);
-        texts.and_then(|(name, rest)| Some((name, rest.get(..R::attributes_len(head))?)))
-    });
-    whole.ok_or_else(|| too_short(R::WHAT, raw.len()))
-}
-
-#[cold]
-fn too_short(what: &'static str, len: usize) -> Fault {
-    Fault::Length { what, found: ROW_BYTES_MAX as u64, max: len as u64 }
+    let too_short = |end: usize| Fault::Length { what: R::WHAT, found: end as u64, max: raw.len() as u64 };
+    let Some(head) = raw.get(..R::BYTES) else { return Err(too_short(R::BYTES)) };
+    let name_end = R::BYTES + usize::from(u16_at(head, 12));
+    let end = name_end.saturating_add(R::attributes_len(head));
+    if end > raw.len() {
+        return Err(too_short(end));
+    }
+    Ok((&raw[R::BYTES..name_end], &raw[name_end..end]))
 }
 
 impl<'a> Row<'a> for StreamRow<'a> {

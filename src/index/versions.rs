@@ -108,11 +108,12 @@ impl Chunk {
         &self.hints[set_of(hash)]
     }
 
-    /// The slot that may speak of a stream.
+    /// The slots that may speak of a stream: more than one if two readers have kept it at the same time, or if another one has
+    /// the same tag.
     #[inline]
-    fn slot(&self, hint: Hint, hash: u64) -> Option<&Slot> {
-        let slot = (0..SLOTS_PER_SET).find(|slot| hint.may_be(*slot, hash))?;
-        self.sets[set_of(hash)].get().map(|set| &set[slot])
+    fn slots(&self, hint: Hint, hash: u64) -> impl Iterator<Item = &Slot> {
+        let slots = (0..SLOTS_PER_SET).filter(move |slot| hint.may_be(*slot, hash));
+        slots.filter_map(move |slot| self.sets[set_of(hash)].get().map(|set| &set[slot]))
     }
 }
 
@@ -138,7 +139,7 @@ impl Versions {
     pub(crate) fn version(&self, id: &str, hash: u64) -> Known {
         let chunk = self.chunk(hash).get_or_init(Chunk::new);
         let hint = Hint(chunk.hint(hash).load(Relaxed));
-        if let Some(version) = chunk.slot(hint, hash).and_then(|slot| slot.read(id, hash)) {
+        if let Some(version) = chunk.slots(hint, hash).find_map(|slot| slot.read(id, hash)) {
             return Known::Version(version);
         }
         if hint.was_asked(hash) {
@@ -166,29 +167,24 @@ impl Versions {
 
     /// Makes readers ask elsewhere for these streams. The caller holds the view's lock for writing.
     pub(crate) fn hide(&self, changes: &[StreamChange]) {
-        for slot in changes.iter().filter_map(|change| self.slot_of(&change.id, change.hash)) {
-            slot.begin();
-        }
+        changes.iter().for_each(|change| self.slots_of(change).for_each(Slot::begin));
     }
 
     /// Shows the versions that these changes led to. The caller has hidden them, and holds the lock still.
     pub(crate) fn show(&self, changes: &[StreamChange]) {
         // A stream may be among them more than once: the last one counts, and no other may be seen.
         for change in changes {
-            if let Some(slot) = self.slot_of(&change.id, change.hash) {
-                slot.version.store(change.state.version, Relaxed);
-            }
+            self.slots_of(change).for_each(|slot| slot.version.store(change.state.version, Relaxed));
         }
-        for slot in changes.iter().filter_map(|change| self.slot_of(&change.id, change.hash)) {
-            slot.end();
-        }
+        changes.iter().for_each(|change| self.slots_of(change).for_each(Slot::end));
     }
 
-    /// The slots that speak of a stream, for whom nobody changes them under.
-    fn slot_of(&self, id: &str, hash: u64) -> Option<&Slot> {
-        let chunk = self.chunk(hash).get()?;
-        let hint = Hint(chunk.hint(hash).load(Relaxed));
-        chunk.slot(hint, hash).filter(|slot| slot.is_of(id, hash))
+    /// All slots that speak of a stream, for the caller who keeps everybody from changing them.
+    fn slots_of<'a>(&'a self, change: &'a StreamChange) -> impl Iterator<Item = &'a Slot> {
+        let StreamChange { ref id, hash, .. } = *change;
+        let chunk = self.chunk(hash).get().into_iter();
+        let slots = chunk.flat_map(move |chunk| chunk.slots(Hint(chunk.hint(hash).load(Relaxed)), hash));
+        slots.filter(move |slot| slot.is_of(id, hash))
     }
 }
 
@@ -324,6 +320,24 @@ mod tests {
         versions.show(&changes);
         assert_eq!((ask(&versions, "a"), ask(&versions, "b")), (Known::Version(3), Known::Version(2)));
         assert!(matches!(ask(&versions, "unknown"), Known::Nothing { .. }));
+    }
+
+    /// Two readers that keep the same stream at the same time may each take another slot.
+    #[test]
+    fn a_stream_that_stands_twice_moves_twice() {
+        let versions = Versions::default();
+        let hash = hash_of("a");
+        versions.keep("a", hash, 1);
+        let chunk = versions.chunk(hash).get().unwrap();
+        let set = chunk.sets[set_of(hash)].get().unwrap();
+        assert!(set[1].write("a", hash, 1));
+        chunk.hint(hash).store(Hint(0).with(0, hash).with(1, hash).0, Relaxed);
+        versions.hide(&[to("a", 2)]);
+        assert!(matches!(ask(&versions, "a"), Known::Nothing { .. }));
+        versions.show(&[to("a", 2)]);
+        // Another stream takes the first slot: the second one is met now.
+        assert!(set[0].write("b", hash_of("b"), 7));
+        assert_eq!(ask(&versions, "a"), Known::Version(2));
     }
 
     /// Two streams that always move together, one after the other: no reader may see the second one behind the first.

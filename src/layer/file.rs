@@ -85,22 +85,29 @@ impl LayerFile {
         Damage::new(self.header.number, offset, fault)
     }
 
+    /// The same, at an offset of a part.
+    #[cold]
+    pub(crate) fn damage_in(&self, part: Part, offset: u64, fault: Fault) -> Damage {
+        self.damage(self.header.part(part).offset + offset, fault)
+    }
+
     /// The bytes of a range that lies inside the file.
     #[inline]
     fn piece(&self, offset: u64, len: usize) -> Result<Piece<'_>, Damage> {
         match &self.source {
             Source::Mapped(mapping) => match mapping.slice(offset..offset + len as u64) {
                 Some(bytes) => Ok(Piece::Mapped(bytes)),
-                None => Err(self.outside(offset, len)),
+                None => Err(self.outside(offset, len, self.header.end())),
             },
             Source::Read(file) => self.copy(&**file, offset, len).map(Piece::Copied),
         }
     }
 
+    /// Something was to be read that does not end before `end`.
     #[cold]
-    fn outside(&self, offset: u64, len: usize) -> Damage {
-        let fault = Fault::Length { what: "number of bytes there", found: len as u64, max: 0 };
-        self.damage(offset, fault)
+    fn outside(&self, offset: u64, len: usize, end: u64) -> Damage {
+        let found = offset.saturating_add(len as u64);
+        self.damage(offset, Fault::Length { what: "end of a piece of an index file", found, max: end })
     }
 
     fn copy(&self, file: &dyn File, offset: u64, len: usize) -> Result<Vec<u8>, Damage> {
@@ -117,7 +124,7 @@ impl LayerFile {
     fn place(&self, part: Part, offset: u64, len: usize) -> Result<u64, Damage> {
         let place = self.header.part(part);
         if offset.saturating_add(len as u64) > place.len {
-            return Err(self.outside(place.offset.saturating_add(offset), len));
+            return Err(self.outside(place.offset.saturating_add(offset), len, place.offset + place.len));
         }
         Ok(place.offset + offset)
     }
@@ -196,9 +203,14 @@ impl LayerFile {
         Ok(piece)
     }
 
-    /// The row of these bytes, which stand at an offset of its part.
-    pub(crate) fn decoded<'r, R: Row<'r>>(&self, raw: &'r [u8], offset: u64) -> Result<R, Damage> {
-        row::decode(raw).map_err(|fault| self.damage(offset, fault))
+    /// The row of these bytes, which stand at an offset of a part.
+    pub(crate) fn decoded<'r, R: Row<'r>>(
+        &self,
+        part: Part,
+        offset: u64,
+        raw: &'r [u8],
+    ) -> Result<R, Damage> {
+        row::decode(raw).map_err(|fault| self.damage_in(part, offset, fault))
     }
 
     /// Tells the processor that these buckets will be looked at soon.

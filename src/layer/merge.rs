@@ -110,7 +110,7 @@ impl<'a> RowsOf<'a> {
 
     /// The row in sight; `None` at the end.
     fn row<'r, R: Row<'r>>(&'r self) -> Result<Option<R>, Damage> {
-        self.raw.as_ref().map(|raw| self.layer.file.decoded(raw, self.at)).transpose()
+        self.raw.as_ref().map(|raw| self.layer.file.decoded(self.part, self.at, raw)).transpose()
     }
 }
 

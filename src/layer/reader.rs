@@ -81,14 +81,14 @@ impl Layer {
     ) -> Result<T, Damage> {
         let RowAt { offset } = self.file.entry(Part::StreamOrder, at)?;
         let raw = self.file.row(Part::Streams, offset)?;
-        self.file.decoded(&raw, offset).map(|row| look(&row))
+        self.file.decoded(Part::Streams, offset, &raw).map(|row| look(&row))
     }
 
     /// Which of them is the first one that `before` says no of; it says yes of all those before that one.
     pub(crate) fn registered_from(&self, before: impl Fn(&str) -> bool) -> Result<u64, Damage> {
         self.file.first_not(Part::StreamOrder, 0, self.registered(), |RowAt { offset }| {
             let raw = self.file.row(Part::Streams, offset)?;
-            self.file.decoded(&raw, offset).map(|row: StreamRow<'_>| before(row.id))
+            self.file.decoded(Part::Streams, offset, &raw).map(|row: StreamRow<'_>| before(row.id))
         })
     }
 
@@ -101,14 +101,14 @@ impl Layer {
     pub(crate) fn kept_at<T>(&self, at: u64, look: impl FnOnce(&KeptRow<'_>) -> T) -> Result<T, Damage> {
         let KeptAt { offset, .. } = self.file.entry(Part::KeptOrder, at)?;
         let raw = self.file.row(Part::Kept, offset)?;
-        self.file.decoded(&raw, offset).map(|row| look(&row))
+        self.file.decoded(Part::Kept, offset, &raw).map(|row| look(&row))
     }
 
     /// Which of them is the first one that `before` says no of; it says yes of all those before that one.
     pub(crate) fn kept_from(&self, before: impl Fn(&str) -> bool) -> Result<u64, Damage> {
         self.file.first_not(Part::KeptOrder, 0, self.kept_count(), |KeptAt { offset, .. }| {
             let raw = self.file.row(Part::Kept, offset)?;
-            self.file.decoded(&raw, offset).map(|row: KeptRow<'_>| before(row.name))
+            self.file.decoded(Part::Kept, offset, &raw).map(|row: KeptRow<'_>| before(row.name))
         })
     }
 
@@ -134,7 +134,7 @@ impl Layer {
     pub(crate) fn tenant_at<T>(&self, at: u64, look: impl FnOnce(&TenantRow<'_>) -> T) -> Result<T, Damage> {
         let RowAt { offset } = self.file.entry(Part::TenantOrder, at)?;
         let raw = self.file.row(Part::Tenants, offset)?;
-        self.file.decoded(&raw, offset).map(|row| look(&row))
+        self.file.decoded(Part::Tenants, offset, &raw).map(|row| look(&row))
     }
 
     /// The name of the tenant that a row of a stream names; `None` for none.
@@ -147,7 +147,7 @@ impl Layer {
     pub(crate) fn tenant_from(&self, name: &str, behind: bool) -> Result<u64, Damage> {
         self.file.first_not(Part::TenantOrder, 0, self.tenants(), |RowAt { offset }| {
             let raw = self.file.row(Part::Tenants, offset)?;
-            let row: TenantRow<'_> = self.file.decoded(&raw, offset)?;
+            let row: TenantRow<'_> = self.file.decoded(Part::Tenants, offset, &raw)?;
             Ok(if behind { row.name <= name } else { row.name < name })
         })
     }

@@ -34,7 +34,7 @@ impl LayerFile {
                     match is_it(&row) {
                         Ok(None) => {}
                         Ok(found) => return Ok(found),
-                        Err(fault) => return Err(self.damage(offset, fault)),
+                        Err(fault) => return Err(self.damage_in(rows, offset, fault)),
                     }
                 }
             }

@@ -3,7 +3,7 @@
 use crate::simdisk::SimDisk;
 use annals::{
     AppendError, CloseError, Durability, EventLog, ExpectedVersion, LogState, NewEvent, OpenError, Options,
-    Outcome, Pending, PoisonCause, ReadError, ReadMode, Uuid,
+    Outcome, Pending, PoisonCause, Query, ReadError, ReadMode, Uuid,
 };
 use std::future::Future;
 use std::io::ErrorKind;
@@ -276,6 +276,51 @@ fn folds_may_use_the_log_and_may_fail() {
     assert_eq!(result, Err(Enough(1)));
     assert_eq!(log.fold_stream("nobody", 0, 5, |n, _| n + 1).unwrap(), 5);
     assert_eq!(log.fold_stream("a", u64::MAX, 5, |n, _| n + 1).unwrap(), 5);
+}
+
+/// However a cursor is read: through sections of one type and of many, in parts, forward and backward, filtered and limited.
+#[test]
+fn a_fold_gives_what_next_gives() {
+    let log = inline();
+    for i in 0..12u64 {
+        let event = |types: u64| NewEvent::new(["One", "Two"][(i / types % 2) as usize], "payload");
+        let own = event(1).with_id(uuid::Uuid::from_u128(u128::from(i) + 1));
+        let batch = log.batch().append("s/1", ANY, &[event(1), event(1), event(2), event(3), event(1)]);
+        batch.append(&format!("s/{}", i % 3), ANY, &[own, event(4)]).commit().unwrap();
+    }
+    let queries = [
+        Query::everything(),
+        Query::everything().of_types(["Two"]),
+        Query::prefix("s/1"),
+        Query::prefix("s/").of_types(["One"]).after(20).limit(17),
+        Query::stream("s/2").backward(),
+        Query::everything().after(3).budget(11),
+    ];
+    let cursors = || {
+        let plain = [log.read_all(0), log.read_all(4), log.read_all_backward(50), log.read_stream("s/1", 3)];
+        plain.into_iter().chain(queries.iter().map(|query| log.read(query))).collect::<Vec<_>>()
+    };
+    let told = |event: annals::Event<'_>| {
+        (
+            event.position(),
+            event.version(),
+            event.stream().to_owned(),
+            event.event_type().to_owned(),
+            event.id(),
+        )
+    };
+    for (which, (mut cursor, folded)) in cursors().into_iter().zip(cursors()).enumerate() {
+        let mut one_by_one = Vec::new();
+        while let Some(event) = cursor.next().unwrap() {
+            one_by_one.push(told(event));
+        }
+        let folded = folded.try_fold(Vec::new(), |mut seen, event| {
+            seen.push(told(event));
+            Ok::<_, ReadError>(seen)
+        });
+        assert_eq!(folded.unwrap(), one_by_one, "cursor {which}");
+        assert!(one_by_one.len() > 5, "cursor {which} reads next to nothing");
+    }
 }
 
 #[test]

@@ -50,11 +50,11 @@ fn crash_everywhere(name: &str, options: &Options, ops: &[Op], rounds: u64, stat
             // Recovery, cut at each of its own operations.
             if i < 4 {
                 let probe = cut.power_cut(&mut rng, Survive::Nothing);
-                std::mem::forget(options.open_storage(Arc::new(probe.clone())));
+                probe.kill(options.open_storage(Arc::new(probe.clone())));
                 for step in 0..probe.ops() {
                     let again = cut.power_cut(&mut rng, Survive::Nothing);
                     again.crash_at(step);
-                    std::mem::forget(options.open_storage(Arc::new(again.clone())));
+                    again.kill(options.open_storage(Arc::new(again.clone())));
                     let twice = again
                         .power_cut(&mut rng, if step % 2 == 0 { Survive::Random } else { Survive::Garbage });
                     states.fetch_add(1, Ordering::Relaxed);
@@ -135,7 +135,7 @@ fn nothing_torn_stays_behind_a_close_that_is_over() {
         disk.crash_at(begun + seed % 20);
         if let Ok(log) = options.open_storage(Arc::new(disk.clone())) {
             let _ = log.append("s", ExpectedVersion::Any, &[NewEvent::new("T", &large)]);
-            std::mem::forget(log);
+            disk.kill(log);
         }
         let cut = disk.power_cut(&mut Rng::new(seed), Survive::Random);
         let log = options.open_storage(Arc::new(cut.clone())).unwrap();

@@ -34,7 +34,7 @@ fn made(appends: usize, bytes: usize, close: bool) -> SimDisk {
     if close {
         log.close().unwrap();
     } else {
-        std::mem::forget(log);
+        disk.kill(log);
     }
     disk.power_cut(&mut Rng::new(1), Survive::Nothing)
 }
@@ -170,6 +170,13 @@ fn a_damaged_event_names_its_place_and_its_neighbours_can_be_read() {
     assert_eq!(corruption.at.segment, 1);
     assert!((at as u64 - 200..=at as u64).contains(&corruption.at.offset), "{corruption}");
     assert!(matches!(cursor.next(), Ok(None)), "fused");
+    // A fold sees the same events before it tells the same error.
+    let mut folded = Vec::new();
+    let result = log.read_all(0).try_fold((), |(), event| {
+        folded.push(event.position());
+        Ok::<_, ReadError>(())
+    });
+    assert_eq!((result, folded), (Err(ReadError::Corrupt(corruption)), (1..=10).collect()));
     // Backward as well: the events of the same section that come before it are not served after the error.
     for cursor in [log.read_all_backward(15), log.read_stream_backward("s1", 7)] {
         let read: Vec<_> = cursor.into_iter().collect();
@@ -428,7 +435,7 @@ fn stale_frames_behind_a_torn_tail_never_come_back() {
     // The write is done, the sync is not.
     disk.crash_at(before + 1);
     assert!(handles.into_iter().all(|handle| handle.wait().is_err()));
-    std::mem::forget(log);
+    disk.kill(log);
     let mut rng = Rng::new(3);
     let mut torn = 0;
     for _ in 0..300 {
@@ -437,7 +444,7 @@ fn stale_frames_behind_a_torn_tail_never_come_back() {
         torn += usize::from(log.recovery().torn_tail.is_some());
         let kept = log.last_position();
         log.append("s", ExpectedVersion::Exact(kept), &[event]).unwrap();
-        std::mem::forget(log);
+        cut.kill(log);
         let again = cut.power_cut(&mut rng, Survive::Everything);
         let log = open(&again).unwrap_or_else(|error| panic!("a stale frame: {error}"));
         assert_eq!(log.last_position(), kept + 1);
@@ -460,7 +467,7 @@ fn a_stale_frame_at_the_start_of_a_page_never_comes_back() {
         (0..300).map(|_| log.submit("s", ExpectedVersion::Any, &[event]).unwrap()).collect();
     disk.crash_at(before + 1);
     assert!(handles.into_iter().all(|handle| handle.wait().is_err()));
-    std::mem::forget(log);
+    disk.kill(log);
     let torn = disk.power_cut(&mut Rng::new(4), Survive::Everything);
     let bytes = torn.read_file(&segment(1)).unwrap();
     let frames: Vec<usize> =
@@ -473,7 +480,7 @@ fn a_stale_frame_at_the_start_of_a_page_never_comes_back() {
     // Header, table entry, id block and event head take 104 bytes and the type one; the rest is payload and no padding.
     let payload = vec![1; stale - frames[1] - 104 - 17];
     log.append("s", ExpectedVersion::Exact(1), &[NewEvent::new("T", &payload)]).unwrap();
-    std::mem::forget(log);
+    torn.kill(log);
     let again = torn.power_cut(&mut Rng::new(4), Survive::Nothing);
     let used = again.read_file(&segment(1)).unwrap().iter().rposition(|b| *b != 0).unwrap();
     assert!(used < stale, "the torn bytes are gone");

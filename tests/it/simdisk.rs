@@ -335,6 +335,13 @@ impl SimDisk {
         self.state().off = true;
     }
 
+    /// Lets go of what uses the disk, as a kill does: nothing that it does at its end reaches the disk.
+    pub(crate) fn kill<T>(&self, user: T) {
+        let was_off = mem::replace(&mut self.state().off, true);
+        drop(user);
+        self.state().off = was_off;
+    }
+
     /// Lets one operation fail.
     pub(crate) fn fail_op(&self, op: u64, kind: ErrorKind) {
         self.state().fail.insert(op, kind);

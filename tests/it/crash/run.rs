@@ -83,9 +83,10 @@ impl Witness {
             1 => found.pop(),
             // What deletes a value that is not there changes nothing but the next revision.
             _ => {
-                let probe = options().open_storage(Arc::new(disk.process_crash())).unwrap();
+                let copy = disk.process_crash();
+                let probe = options().open_storage(Arc::new(copy.clone())).unwrap();
                 let next = probe.keep("probe", KeptCondition::Any, "").unwrap().revision;
-                std::mem::forget(probe);
+                copy.kill(probe);
                 found.into_iter().find(|model| model.last_revision + 1 == next)
             }
         };
@@ -157,7 +158,7 @@ impl Run {
         match self.options.open_storage(Arc::new(self.disk.clone())) {
             // The power went while the next segment was made ready: nothing can be read any more, nothing was shown.
             Ok(log) if self.disk.list().is_err() => {
-                std::mem::forget(log);
+                self.disk.kill(log);
                 self.failed = true;
             }
             Ok(log) => {
@@ -184,9 +185,8 @@ impl Run {
     }
 
     /// Ends it here, as a kill does. Handles that nobody waited for are neither acknowledged nor refuted.
-    pub(super) fn kill(mut self) -> Witness {
-        std::mem::forget(self.log.take());
-        self.waiting.clear();
+    pub(super) fn kill(self) -> Witness {
+        self.disk.kill((self.log, self.waiting));
         self.witness
     }
 
@@ -378,8 +378,7 @@ pub(super) fn check(
     };
     let model = witness.recognise(&log, disk)?;
     if !deep {
-        // Let go without a close: nothing more is written, as after a kill.
-        std::mem::forget(log);
+        disk.kill(log);
         return Ok(());
     }
     if let Some(wrong) = model.look(&log, &mut |n| rng.below(n), 3) {
@@ -389,7 +388,7 @@ pub(super) fn check(
     let mut known = witness.clone();
     known.settle(model);
     known.shown = log.last_position() as usize;
-    std::mem::forget(log);
+    disk.kill(log);
     let again = disk.power_cut(rng, Survive::Nothing);
     let mut run = Run::start(again, options.clone(), known);
     run.salt = 1_000_000 + rng.below(1000);
