@@ -26,7 +26,6 @@ pub(crate) struct Assigned {
 /// What was given to the events of one section. Without events: first is last + 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AssignedRun {
-    pub(crate) party: u32,
     pub(crate) first_version: u64,
     pub(crate) last_version: u64,
     pub(crate) first_position: u64,
@@ -37,7 +36,6 @@ pub(crate) struct AssignedRun {
 /// What was given to a kept value that was set or deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AssignedKept {
-    pub(crate) party: u32,
     pub(crate) revision: u64,
     /// The revision that it had before.
     pub(crate) replaced: Option<u64>,
@@ -94,7 +92,7 @@ impl Repeat {
         Repeat {
             key: request.ids.first().copied().unwrap_or_default(),
             place,
-            streams: request.streams.iter().map(|party| party.id.clone()).collect(),
+            streams: request.streams.iter().map(|party| request.streams.id(party).into()).collect(),
             drafts: request.drafts.clone(),
             body: request.body.clone(),
         }

@@ -28,7 +28,9 @@ pub(crate) struct Batch {
     /// Then make the spare the last segment, with this header; and the chain behind the segment before.
     pub(crate) go_live: Option<(SegmentHeader, Chain)>,
     /// What the index learns when the batch is durable.
-    pub(crate) changes: Vec<StreamChange>,
+    changes: Vec<(u32, StreamChange)>,
+    /// The ids of the streams of `changes`, one behind the other; each change knows where its own ends.
+    ids: String,
     pub(crate) kept_changes: Vec<KeptChange>,
     /// Where each frame stands.
     pub(crate) marks: Vec<Mark>,
@@ -69,8 +71,23 @@ impl Batch {
         self.footer = None;
         self.go_live = None;
         self.changes.clear();
+        self.ids.clear();
         self.kept_changes.clear();
         self.marks.clear();
+    }
+
+    /// Notes what a section does to a stream.
+    pub(crate) fn note(&mut self, id: &str, change: StreamChange) {
+        self.ids.push_str(id);
+        self.changes.push((self.ids.len() as u32, change));
+    }
+
+    /// What its sections do to streams, in order.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (&str, &StreamChange)> + Clone {
+        self.changes.iter().scan(0, |at, (end, change)| {
+            let id = self.ids.get(std::mem::replace(at, *end as usize)..*end as usize)?;
+            Some((id, change))
+        })
     }
 
     /// Fills the last page with zeros, for writing: the log does not end there.

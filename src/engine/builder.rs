@@ -31,7 +31,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct BatchBuilder<'a> {
     log: &'a EventLog,
-    request: Request,
+    request: Box<Request>,
     durability: Durability,
     wrong: Option<AppendError>,
 }
@@ -157,7 +157,7 @@ impl<'a> BatchBuilder<'a> {
         let (log, request, level) = self.ready()?;
         let names = Names::of(&request);
         let (assigned, reached) = log.shared().append(request, level)?;
-        Ok(pending::outcome(log.shared(), &assigned, &names, reached))
+        Ok(pending::outcome(log.shared(), assigned, names, reached))
     }
 
     /// Appends the batch without waiting. See [`EventLog::submit`].
@@ -177,10 +177,10 @@ impl<'a> BatchBuilder<'a> {
     pub fn try_submit(self) -> Result<Pending<BatchAppended>, AppendError> {
         let (log, request, level) = self.ready()?;
         let names = Names::of(&request);
-        log.try_submit_request(&request, names, level)
+        log.try_submit_request(request, names, level)
     }
 
-    fn ready(mut self) -> Result<(&'a EventLog, Request, Durability), AppendError> {
+    fn ready(mut self) -> Result<(&'a EventLog, Box<Request>, Durability), AppendError> {
         if let Some(error) = self.wrong {
             return Err(error);
         }

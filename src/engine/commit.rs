@@ -31,17 +31,18 @@ impl Shared {
     /// A blocking append, all the way to its level.
     pub(crate) fn append(
         &self,
-        request: Request,
+        request: Box<Request>,
         level: Durability,
     ) -> Result<(Assigned, Durability), AppendError> {
         let time = now();
         let mut seq = self.seq.lock();
         let sequenced = match seq.enter(request, time, &self.view) {
-            Entry::Sequenced(sequenced) if sequenced.batch == 0 => {
+            Entry::Sequenced(sequenced, request) if sequenced.batch == 0 => {
                 self.release(seq);
+                request.recycle();
                 sequenced
             }
-            Entry::Sequenced(sequenced) => {
+            Entry::Sequenced(sequenced, request) => {
                 // Alone, and nobody commits: doing it here saves a hand-over to another thread and back.
                 if sequenced.written && level == Durability::Synced && seq.is_alone() {
                     let seq = self.drive(seq);
@@ -50,6 +51,7 @@ impl Shared {
                     self.notify_driver(&seq);
                     self.release(seq);
                 }
+                request.recycle();
                 sequenced
             }
             Entry::Queued(slot) => {
@@ -71,15 +73,18 @@ impl Shared {
         let level = if sequenced.written { level } else { Durability::Synced };
         match self.wait_batch(sequenced.batch, level) {
             Reached::Failed { batch } => Err(self.failure(&sequenced, batch)),
-            _ => Ok((self.resolve(&sequenced)?, self.progress.level(sequenced.batch))),
+            _ => {
+                let level = self.progress.level(sequenced.batch);
+                Ok((self.resolve(sequenced)?, level))
+            }
         }
     }
 
     /// The answer to an append, once what it rests on is visible.
-    pub(crate) fn resolve(&self, sequenced: &Sequenced) -> Result<Assigned, AppendError> {
-        match &sequenced.repeats {
+    pub(crate) fn resolve(&self, sequenced: Sequenced) -> Result<Assigned, AppendError> {
+        match sequenced.repeats {
             Some(repeat) => repeat.answer(self),
-            None => sequenced.result.clone(),
+            None => sequenced.result,
         }
     }
 
@@ -272,14 +277,14 @@ impl Shared {
     fn publish(&self, batch: &Batch) {
         let mut view = self.view.write();
         batch.marks.iter().for_each(|mark| view.index.overlay.mark(*mark));
-        self.versions.hide(&batch.changes);
-        batch.changes.iter().for_each(|change| view.index.apply(change));
+        self.versions.hide(batch.changes());
+        batch.changes().for_each(|(id, change)| view.index.apply(id, change));
         batch.kept_changes.iter().for_each(|change| view.index.apply_kept(change));
         view.visible = Watermark {
             position: batch.chain.next_position - 1,
             end: Location { segment: batch.segment, offset: batch.end() },
         };
-        self.versions.show(&batch.changes);
+        self.versions.show(batch.changes());
         drop(view);
         self.lazies.settle(batch.number);
     }
@@ -287,7 +292,7 @@ impl Shared {
     /// Wakes those who wait for what a batch has brought.
     fn wake_watchers(&self, batch: &Batch) {
         if batch.has_appends {
-            self.watchers.wake(|wanted| batch.changes.iter().for_each(|change| wanted.by_stream(&change.id)));
+            self.watchers.wake(|wanted| batch.changes().for_each(|(id, _)| wanted.by_stream(id)));
         }
     }
 }

@@ -6,7 +6,6 @@
 use crate::index::state::StreamState;
 use crate::types::{ExpectedVersion, KeptCondition};
 use hashbrown::HashTable;
-use std::sync::Arc;
 
 /// The state of a stream as of the last append that was sequenced.
 #[derive(Debug, Clone, Default)]
@@ -52,8 +51,7 @@ impl KeptHead {
 /// The states of an append's parties, in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
-    /// With the stream's id as others share it, if somebody does.
-    pub(crate) streams: Vec<(Option<Arc<str>>, Head)>,
+    pub(crate) streams: Vec<Head>,
     pub(crate) kept: Vec<KeptHead>,
 }
 
@@ -64,33 +62,66 @@ impl Heads {
     }
 }
 
-/// Streams with a state that is not visible yet.
+/// How many streams whose state is visible are remembered all the same.
+const SETTLED_MAX: usize = 14_000;
+
+/// The heads of the streams that changed last: of all whose state is not visible yet, and of some more, whose next append then
+/// asks nobody.
 #[derive(Debug, Default)]
-pub(crate) struct Unsettled {
-    table: HashTable<(u64, Arc<str>, Head)>,
+pub(crate) struct LastHeads {
+    table: HashTable<(u64, Box<str>, Head)>,
 }
 
-impl Unsettled {
-    pub(crate) fn get(&self, id: &str, hash: u64) -> Option<(&Arc<str>, &Head)> {
-        if self.table.is_empty() {
-            return None;
-        }
-        self.table.find(hash, |(_, other, _)| **other == *id).map(|(_, id, head)| (id, head))
+impl LastHeads {
+    pub(crate) fn get(&self, id: &str, hash: u64) -> Option<&Head> {
+        self.table.find(hash, |(of, other, _)| *of == hash && **other == *id).map(|(_, _, head)| head)
     }
 
-    pub(crate) fn set(&mut self, id: &Arc<str>, hash: u64, head: Head) {
-        match self.table.find_mut(hash, |(_, other, _)| other == id) {
+    pub(crate) fn set(&mut self, id: &str, hash: u64, head: Head) {
+        match self.table.find_mut(hash, |(of, other, _)| *of == hash && **other == *id) {
             Some((_, _, known)) => *known = head,
-            None => _ = self.table.insert_unique(hash, (hash, id.clone(), head), |(hash, ..)| *hash),
+            None => _ = self.table.insert_unique(hash, (hash, id.into(), head), |(hash, ..)| *hash),
         }
     }
 
-    /// Forgets a state, unless a later batch has changed it.
-    pub(crate) fn settle(&mut self, id: &str, hash: u64, batch: u64) {
-        if let Ok(entry) = self.table.find_entry(hash, |(_, other, _)| **other == *id)
-            && entry.get().2.batch <= batch
-        {
-            entry.remove();
+    /// What is in batches up to `batch` is visible now, and may be forgotten.
+    pub(crate) fn settle(&mut self, batch: u64) {
+        if self.table.len() > SETTLED_MAX {
+            self.table.retain(|(_, _, head)| head.batch > batch);
+            // A crowd of streams that came once must not pin memory for ever.
+            if self.table.capacity() > 8 * SETTLED_MAX {
+                self.table.shrink_to(SETTLED_MAX.max(self.table.len()), |(hash, ..)| *hash);
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::streams::hash_of;
+
+    #[test]
+    fn what_is_not_visible_is_never_forgotten() {
+        let mut heads = LastHeads::default();
+        let id = |i: usize| format!("stream-{i}");
+        let set = |heads: &mut LastHeads, i: usize, version: u64, batch: u64| {
+            let state = StreamState { version, ..StreamState::default() };
+            heads.set(&id(i), hash_of(&id(i)), Head { state, batch });
+        };
+        let version =
+            |heads: &LastHeads, i: usize| heads.get(&id(i), hash_of(&id(i))).map(|head| head.state.version);
+        (0..SETTLED_MAX).for_each(|i| set(&mut heads, i, 1, 1));
+        heads.settle(1);
+        assert_eq!(version(&heads, 7), Some(1), "few are remembered");
+        // More than are remembered, all on their way; one of them for the second time.
+        (SETTLED_MAX..12 * SETTLED_MAX).for_each(|i| set(&mut heads, i, 2, 2));
+        set(&mut heads, 7, 2, 3);
+        heads.settle(1);
+        assert!((SETTLED_MAX..12 * SETTLED_MAX).all(|i| version(&heads, i) == Some(2)));
+        assert_eq!((version(&heads, 7), version(&heads, 8)), (Some(2), None));
+        heads.settle(2);
+        assert_eq!((version(&heads, 7), version(&heads, SETTLED_MAX)), (Some(2), None));
+        assert!(heads.table.capacity() < 4 * SETTLED_MAX, "memory of a crowd is given back");
     }
 }

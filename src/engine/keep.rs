@@ -231,7 +231,7 @@ impl EventLog {
         request.seal()?;
         let names = Names::of(&request);
         let (assigned, level) = self.shared().append(request, Durability::Synced)?;
-        Ok(pending::outcome(self.shared(), &assigned, &names, level))
+        Ok(pending::outcome(self.shared(), assigned, names, level))
     }
 
     pub(crate) fn write_kept_lazily(&self, name: &str, value: &[u8]) -> Result<(), AppendError> {

@@ -229,7 +229,7 @@ impl EventLog {
     ) -> Result<Appended, AppendError> {
         let request = self.request(tenant, stream, expected, events)?;
         let (assigned, level) = self.shared().append(request, self.shared().options.durability)?;
-        Ok(pending::outcome(self.shared(), &assigned, &Names::default(), level))
+        Ok(pending::outcome(self.shared(), assigned, Names::default(), level))
     }
 
     /// Appends without waiting: the versions and positions are known on return (unless the batch is full, see
@@ -270,7 +270,7 @@ impl EventLog {
         events: &[NewEvent<'_>],
     ) -> Result<Pending<Appended>, AppendError> {
         let request = self.request(None, stream, expected, events)?;
-        self.try_submit_request(&request, Names::default(), self.shared().options.durability)
+        self.try_submit_request(request, Names::default(), self.shared().options.durability)
     }
 
     fn request(
@@ -279,7 +279,7 @@ impl EventLog {
         stream: &str,
         expected: ExpectedVersion,
         events: &[NewEvent<'_>],
-    ) -> Result<Request, AppendError> {
+    ) -> Result<Box<Request>, AppendError> {
         let mut request = Request::new(&self.shared().options);
         if let Some(tenant) = tenant {
             request.name_tenant(tenant)?;
@@ -291,7 +291,7 @@ impl EventLog {
 
     pub(crate) fn submit_request<T: FromAssigned>(
         &self,
-        request: Request,
+        request: Box<Request>,
         names: Names,
         level: Durability,
     ) -> Pending<T> {
@@ -302,14 +302,17 @@ impl EventLog {
         shared.notify_driver(&seq);
         shared.release(seq);
         match entry {
-            Entry::Sequenced(sequenced) => Pending::sequenced(shared.clone(), sequenced, names, level),
+            Entry::Sequenced(sequenced, request) => {
+                request.recycle();
+                Pending::sequenced(shared.clone(), sequenced, names, level)
+            }
             Entry::Queued(slot) => Pending::queued(shared.clone(), slot, names, level),
         }
     }
 
     pub(crate) fn try_submit_request<T: FromAssigned>(
         &self,
-        request: &Request,
+        request: Box<Request>,
         names: Names,
         level: Durability,
     ) -> Result<Pending<T>, AppendError> {
@@ -320,10 +323,11 @@ impl EventLog {
             shared.learn_ids(&AtomicBool::new(false));
         }
         let mut seq = shared.seq.lock();
-        let entered = seq.try_enter(request, time, &shared.view);
+        let entered = seq.try_enter(&request, time, &shared.view);
         let disk_full = seq.disk_full.clone();
         shared.notify_driver(&seq);
         shared.release(seq);
+        request.recycle();
         match (entered, disk_full) {
             (Ok(sequenced), _) => Ok(Pending::sequenced(shared.clone(), sequenced, names, level)),
             (Err(Wait::Space { .. }), Some(fault)) => Err(AppendError::no_segment(fault)),

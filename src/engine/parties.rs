@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 #[derive(Debug)]
 pub(crate) struct Party<C> {
-    pub(crate) id: Box<str>,
+    /// Where its name stands among the names, and how long it is.
+    name: (u32, u32),
     pub(crate) hash: u64,
     pub(crate) condition: C,
     /// The tenant that the append names for it. Kept values have none.
@@ -31,13 +32,15 @@ pub(crate) enum Contradiction {
 #[derive(Debug)]
 pub(crate) struct Parties<C> {
     parties: Vec<Party<C>>,
+    /// All names, one behind the other.
+    names: String,
     /// By hash of the id; filled from the second party on.
     by_id: HashTable<u32>,
 }
 
 impl<C> Default for Parties<C> {
     fn default() -> Self {
-        Parties { parties: Vec::new(), by_id: HashTable::new() }
+        Parties { parties: Vec::new(), names: String::new(), by_id: HashTable::new() }
     }
 }
 
@@ -67,7 +70,7 @@ impl<C: PartialEq> Parties<C> {
         }
         let binds = written && tenant.is_some();
         self.parties.push(Party {
-            id: id.into(),
+            name: (self.names.len() as u32, id.len() as u32),
             hash,
             condition,
             tenant: tenant.map(Into::into),
@@ -75,6 +78,7 @@ impl<C: PartialEq> Parties<C> {
             ended: false,
             binds,
         });
+        self.names.push_str(id);
         // A lone party needs no table; with the second one, both go in.
         let from = if self.parties.len() == 2 { 0 } else { self.parties.len() - 1 };
         if self.parties.len() > 1 {
@@ -97,9 +101,24 @@ impl<C: PartialEq> Parties<C> {
     fn find(&self, id: &str, hash: u64) -> Option<u32> {
         match &self.parties[..] {
             [] => None,
-            [one] => (*one.id == *id).then_some(0),
-            all => self.by_id.find(hash, |i| *all[*i as usize].id == *id).copied(),
+            [one] => (self.id(one) == id).then_some(0),
+            all => self.by_id.find(hash, |i| self.id(&all[*i as usize]) == id).copied(),
         }
+    }
+}
+
+impl<C> Parties<C> {
+    /// What a party is called.
+    pub(crate) fn id(&self, party: &Party<C>) -> &str {
+        let (at, len) = party.name;
+        self.names.get(at as usize..(at + len) as usize).unwrap_or_default()
+    }
+
+    /// Forgets them all, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.parties.clear();
+        self.names.clear();
+        self.by_id.clear();
     }
 }
 

@@ -13,6 +13,7 @@ use crate::event::derived_id;
 use crate::types::Durability;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -127,11 +128,11 @@ impl BatchAppended {
 /// An outcome, made from what the sequencer assigned. Not for users to implement.
 pub trait FromAssigned: Sized {
     #[doc(hidden)]
-    fn from_assigned(parts: Parts<'_>) -> Self;
+    fn from_assigned(parts: Parts) -> Self;
 }
 
-/// How an append calls its parties, for its outcome.
-#[derive(Debug, Default)]
+/// How an append calls its parties, for its outcome: a name for each part, in the order of the parts.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Names {
     pub(crate) streams: Vec<String>,
     pub(crate) kept: Vec<String>,
@@ -140,29 +141,29 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn of(request: &Request) -> Names {
         Names {
-            streams: request.streams.iter().map(|party| party.id.to_string()).collect(),
-            kept: request.kept.iter().map(|party| party.id.to_string()).collect(),
+            streams: request.stream_parts().map(str::to_owned).collect(),
+            kept: request.kept_parts().map(str::to_owned).collect(),
         }
     }
 }
 
 /// What an outcome is made of.
 #[doc(hidden)]
-pub struct Parts<'a> {
-    assigned: &'a Assigned,
-    names: &'a Names,
+pub struct Parts {
+    assigned: Assigned,
+    names: Names,
     durability: Durability,
     log_id: Uuid,
 }
 
 impl FromAssigned for Appended {
-    fn from_assigned(Parts { assigned, durability, log_id, .. }: Parts<'_>) -> Self {
+    fn from_assigned(Parts { assigned, durability, log_id, .. }: Parts) -> Self {
         let run = assigned.runs.as_slice().first();
         Appended {
             first_version: run.map_or(0, |run| run.first_version),
             last_version: run.map_or(0, |run| run.last_version),
             first_position: assigned.first_position,
-            last_position: last_position(assigned),
+            last_position: last_position(&assigned),
             time_nanos: assigned.time,
             created: run.is_some_and(|run| run.created),
             repeated: assigned.repeated,
@@ -173,10 +174,10 @@ impl FromAssigned for Appended {
 }
 
 impl FromAssigned for KeptChanged {
-    fn from_assigned(Parts { assigned, names, durability, .. }: Parts<'_>) -> Self {
+    fn from_assigned(Parts { assigned, names, durability, .. }: Parts) -> Self {
         let kept = assigned.kept.first();
         KeptChanged {
-            name: names.kept.first().cloned().unwrap_or_default(),
+            name: names.kept.into_iter().next().unwrap_or_default(),
             revision: kept.map_or(0, |kept| kept.revision),
             replaced: kept.and_then(|kept| kept.replaced),
             durability,
@@ -185,23 +186,24 @@ impl FromAssigned for KeptChanged {
 }
 
 impl FromAssigned for BatchAppended {
-    fn from_assigned(Parts { assigned, names, durability, log_id }: Parts<'_>) -> Self {
-        let streams = assigned.runs.as_slice().iter().map(|run| StreamAppended {
-            stream: names.streams.get(run.party as usize).cloned().unwrap_or_default(),
+    fn from_assigned(Parts { assigned, names, durability, log_id }: Parts) -> Self {
+        let runs = assigned.runs.as_slice().iter().zip(names.streams);
+        let streams = runs.map(|(run, stream)| StreamAppended {
+            stream,
             first_version: run.first_version,
             last_version: run.last_version,
             first_position: run.first_position,
             created: run.created,
         });
-        let kept = assigned.kept.iter().map(|kept| KeptChanged {
-            name: names.kept.get(kept.party as usize).cloned().unwrap_or_default(),
+        let kept = assigned.kept.iter().zip(names.kept).map(|(kept, name)| KeptChanged {
+            name,
             revision: kept.revision,
             replaced: kept.replaced,
             durability,
         });
         BatchAppended {
             first_position: assigned.first_position,
-            last_position: last_position(assigned),
+            last_position: last_position(&assigned),
             time_nanos: assigned.time,
             streams: streams.collect(),
             kept: kept.collect(),
@@ -219,8 +221,8 @@ fn last_position(assigned: &Assigned) -> u64 {
 /// Makes an outcome of what was assigned.
 pub(crate) fn outcome<T: FromAssigned>(
     shared: &Shared,
-    assigned: &Assigned,
-    names: &Names,
+    assigned: Assigned,
+    names: Names,
     durability: Durability,
 ) -> T {
     T::from_assigned(Parts { assigned, names, durability, log_id: shared.log_id })
@@ -245,6 +247,8 @@ pub struct Pending<T> {
 enum State {
     Sequenced(Sequenced),
     Queued(Arc<Slot>),
+    /// The handle is being waited for, and this is the end of it.
+    Told,
 }
 
 impl<T: FromAssigned> Pending<T> {
@@ -272,17 +276,18 @@ impl<T: FromAssigned> Pending<T> {
         let sequenced = match &self.state {
             State::Sequenced(sequenced) => sequenced.clone(),
             State::Queued(slot) => slot.peek()?,
+            State::Told => return None,
         };
         if sequenced.repeats.is_some() {
             // Only the stored bytes tell whether it is the same append.
             let visible = self.shared.progress.reached(sequenced.batch, Durability::Synced) == Reached::Yes;
             let level = Durability::Synced;
             return visible.then(|| {
-                self.shared.resolve(&sequenced).map(|a| outcome(&self.shared, &a, &self.names, level))
+                self.shared.resolve(sequenced).map(|a| outcome(&self.shared, a, self.names.clone(), level))
             });
         }
         let level = self.shared.progress.level(sequenced.batch);
-        Some(sequenced.result.map(|assigned| outcome(&self.shared, &assigned, &self.names, level)))
+        Some(sequenced.result.map(|assigned| outcome(&self.shared, assigned, self.names.clone(), level)))
     }
 
     /// Blocks until the append has reached its level, or failed.
@@ -294,13 +299,15 @@ impl<T: FromAssigned> Pending<T> {
             let slot = slot.clone();
             self.state = State::Sequenced(self.shared.wait_slot(&slot));
         }
-        let State::Sequenced(sequenced) = &self.state else { return Err(AppendError::Closed) };
+        let State::Sequenced(sequenced) = mem::replace(&mut self.state, State::Told) else {
+            return Err(AppendError::Closed);
+        };
         // Perhaps nobody commits just now, and this thread has nothing better to do.
         if self.shared.progress.reached(sequenced.batch, self.level) == Reached::NotYet {
             self.shared.help();
         }
-        let (assigned, durability) = self.shared.settle_wait(sequenced.clone(), self.level)?;
-        Ok(outcome(&self.shared, &assigned, &self.names, durability))
+        let (assigned, durability) = self.shared.settle_wait(sequenced, self.level)?;
+        Ok(outcome(&self.shared, assigned, mem::take(&mut self.names), durability))
     }
 
     /// Whether [`Pending::wait`] would return at once.
@@ -311,6 +318,7 @@ impl<T: FromAssigned> Pending<T> {
                 Some(sequenced) => (sequenced.batch, sequenced.written),
                 None => return false,
             },
+            State::Told => return true,
         };
         let level = if written { self.level } else { Durability::Synced };
         self.shared.progress.reached(batch, level) != Reached::NotYet
@@ -342,9 +350,9 @@ impl<T: FromAssigned> Future for Pending<T> {
         match reached {
             Reached::NotYet => Poll::Pending,
             Reached::Failed { batch } => Poll::Ready(Err(this.shared.failure(sequenced, batch))),
-            Reached::Yes => Poll::Ready(this.shared.resolve(sequenced).map(|assigned| {
+            Reached::Yes => Poll::Ready(this.shared.resolve(sequenced.clone()).map(|assigned| {
                 let level = this.shared.progress.level(sequenced.batch);
-                outcome(&this.shared, &assigned, &this.names, level)
+                outcome(&this.shared, assigned, this.names.clone(), level)
             })),
         }
     }
@@ -365,6 +373,7 @@ impl<T> fmt::Debug for Pending<T> {
         let state = match &self.state {
             State::Sequenced(sequenced) => format!("numbered, batch {}", sequenced.batch),
             State::Queued(_) => "waiting for room".to_owned(),
+            State::Told => "told".to_owned(),
         };
         f.debug_struct("Pending").field("state", &state).finish_non_exhaustive()
     }

@@ -5,7 +5,6 @@
 
 use crate::engine::answer::{Assigned, AssignedKept, AssignedRun, Repeat, Runs};
 use crate::engine::frames::{missing_segment, read_header};
-use crate::engine::request::Draft;
 use crate::engine::shared::Shared;
 use crate::engine::view::segment_at;
 use crate::error::{AppendError, ReadError};
@@ -48,14 +47,10 @@ impl Repeat {
         let mut runs = Vec::new();
         let mut kept = Vec::new();
         let mut position = header.first_position;
-        for (i, (entry, draft)) in entries.iter().zip(&self.drafts).enumerate() {
-            let Draft { party, .. } = *draft;
-            match entry.kind {
-                SectionKind::Keep | SectionKind::Unkeep => {
-                    kept.push(AssignedKept { party, revision: entry.number, replaced: None });
-                    continue;
-                }
-                _ => {}
+        for (i, entry) in entries.iter().enumerate() {
+            if entry.kind.is_kept() {
+                kept.push(AssignedKept { revision: entry.number, replaced: None });
+                continue;
             }
             let last_version = match entry.kind {
                 SectionKind::Events => entry.number + u64::from(entry.events) - 1,
@@ -63,7 +58,6 @@ impl Repeat {
                 _ => self.version_at(shared, i, &entries, header.first_position),
             };
             runs.push(AssignedRun {
-                party,
                 first_version: last_version + 1 - u64::from(entry.events),
                 last_version,
                 first_position: position,

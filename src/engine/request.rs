@@ -12,7 +12,17 @@ use crate::format::section::{Control, IdBlock, SectionKind};
 use crate::format::{ATTRIBUTES_BYTES_MAX, EVENT_TYPE_BYTES_MAX, NAME_BYTES_MAX, SECTIONS_MAX};
 use crate::options::Options;
 use crate::types::{ExpectedVersion, KeptCondition};
+use std::cell::Cell;
 use uuid::Uuid;
+
+thread_local! {
+    /// An append that is over, empty.
+    static SPARE: Cell<Option<Box<Request>>> = const { Cell::new(None) };
+}
+
+/// The body and the sections of an append whose memory is used again.
+const SPARE_BYTES_MAX: usize = 1 << 20;
+const SPARE_DRAFTS_MAX: usize = 1 << 10;
 
 /// One section of the frame to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +58,28 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    pub(crate) fn new(options: &Options) -> Request {
-        let (bytes_max, kept_bytes_max) = (options.append_bytes_max, options.kept_bytes_max);
-        Request { bytes_max, kept_bytes_max, ..Request::default() }
+    /// An empty one, in the memory of the last one of this thread that is over.
+    pub(crate) fn new(options: &Options) -> Box<Request> {
+        // There is none while a thread ends.
+        let mut request = SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default();
+        (request.bytes_max, request.kept_bytes_max) = (options.append_bytes_max, options.kept_bytes_max);
+        request
+    }
+
+    /// Leaves its memory to the next one of this thread: appending again and again asks for none.
+    pub(crate) fn recycle(mut self: Box<Self>) {
+        self.streams.clear();
+        self.kept.clear();
+        self.drafts.clear();
+        self.body.clear();
+        self.ids.clear();
+        self.tenant = None;
+        (self.body_checksum, self.events, self.has_key) = (0, 0, false);
+        // A large one must not pin its memory for ever, and an empty one has none to leave.
+        if (1..=SPARE_BYTES_MAX).contains(&self.body.capacity()) && self.drafts.capacity() <= SPARE_DRAFTS_MAX
+        {
+            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+        }
     }
 
     /// The parts that follow name this tenant.
@@ -178,6 +207,18 @@ impl Request {
         self.drafts.iter().all(|draft| draft.kind == SectionKind::Create)
     }
 
+    /// The streams that its parts are about, part by part.
+    pub(crate) fn stream_parts(&self) -> impl Iterator<Item = &str> {
+        let about_streams = self.drafts.iter().filter(|draft| !draft.kind.is_kept());
+        about_streams.map(|draft| self.streams.id(&self.streams[draft.party as usize]))
+    }
+
+    /// The kept values that its parts are about, part by part.
+    pub(crate) fn kept_parts(&self) -> impl Iterator<Item = &str> {
+        let about_kept = self.drafts.iter().filter(|draft| draft.kind.is_kept());
+        about_kept.map(|draft| self.kept.id(&self.kept[draft.party as usize]))
+    }
+
     /// A party to be written, unless this very request ends it.
     fn living_party(&mut self, stream: &str, expected: ExpectedVersion) -> Result<u32, AppendError> {
         let party = self.party(stream, expected, true)?;
@@ -190,7 +231,7 @@ impl Request {
     fn control(&mut self, party: u32, id: &str, control: &Control<'_>) -> Result<(), AppendError> {
         let at = self.body.len();
         let tenant = match control.kind() {
-            SectionKind::Keep | SectionKind::Unkeep => "",
+            kind if kind.is_kept() => "",
             _ => self.tenant.as_deref().unwrap_or_default(),
         };
         let id_checksum = IdBlock { id, tenant }.encode(&mut self.body);
@@ -261,7 +302,7 @@ mod tests {
         NewEvent::new("T", b"payload")
     }
 
-    fn request(append_bytes_max: u64) -> Request {
+    fn request(append_bytes_max: u64) -> Box<Request> {
         Request::new(&Options::new().append_bytes_max(append_bytes_max))
     }
 
@@ -271,7 +312,10 @@ mod tests {
         for id in ["a", "b", "a", "c", "b", "a"] {
             request.append(id, ExpectedVersion::Exact(3), &[event()]).unwrap();
         }
-        assert_eq!(request.streams.iter().map(|p| &*p.id).collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(
+            request.streams.iter().map(|p| request.streams.id(p)).collect::<Vec<_>>(),
+            ["a", "b", "c"]
+        );
         assert_eq!(request.drafts.iter().map(|d| d.party).collect::<Vec<_>>(), [0, 1, 0, 2, 1, 0]);
         let wrong = request.require("b", ExpectedVersion::Any);
         assert_eq!(wrong, Err(AppendError::ContradictoryConditions { stream: "b".into() }));

@@ -5,7 +5,7 @@
 
 use crate::engine::answer::{Assigned, AssignedRun, Obstacle, Refusal, Repeat, Runs, Sequenced, Wait};
 use crate::engine::batch::Batch;
-use crate::engine::head::{Head, Heads, KeptHead, Unsettled};
+use crate::engine::head::{Head, Heads, KeptHead, LastHeads};
 use crate::engine::lazies::Lazies;
 use crate::engine::recent::{RecentIds, Seen};
 use crate::engine::request::Request;
@@ -27,7 +27,7 @@ use std::time::Instant;
 
 /// What becomes of an append that comes in.
 pub(crate) enum Entry {
-    Sequenced(Sequenced),
+    Sequenced(Sequenced, Box<Request>),
     Queued(Arc<Slot>),
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct Sequencer {
     /// Who waits for an answer that is there now; woken by whoever lets go of the lock.
     pub(crate) to_wake: Vec<Waker>,
     queue: VecDeque<Arc<Slot>>,
-    pub(crate) unsettled: Unsettled,
+    pub(crate) last_heads: LastHeads,
     pub(crate) batch_bytes: u64,
     /// Memory to use again.
     pub(crate) spare_batch: Option<Batch>,
@@ -103,7 +103,8 @@ impl Sequencer {
         batch_bytes: u64,
         phase: Phase,
     ) -> Self {
-        let mut open = Batch { number: next_batch, segment: tail.header.ordinal, ..Batch::default() };
+        let mut open = Batch::default();
+        (open.number, open.segment) = (next_batch, tail.header.ordinal);
         open.begin_at(end);
         open.bytes.extend_from_slice(page);
         Sequencer {
@@ -123,7 +124,7 @@ impl Sequencer {
             writer_sleeps: false,
             to_wake: Vec::new(),
             queue: VecDeque::new(),
-            unsettled: Unsettled::default(),
+            last_heads: LastHeads::default(),
             batch_bytes,
             spare_batch: None,
             unsettled_kept: HashMap::default(),
@@ -177,10 +178,10 @@ impl Sequencer {
         }
     }
 
-    /// Takes in an append: numbers it, or lets it wait behind those who wait already.
-    pub(crate) fn enter(&mut self, request: Request, now: u64, view: &RwLock<View>) -> Entry {
+    /// Takes in an append: numbers it and gives it back, or lets it wait behind those who wait already.
+    pub(crate) fn enter(&mut self, request: Box<Request>, now: u64, view: &RwLock<View>) -> Entry {
         match self.try_enter(&request, now, view) {
-            Ok(sequenced) => Entry::Sequenced(sequenced),
+            Ok(sequenced) => Entry::Sequenced(sequenced, request),
             Err(wait) => {
                 if let Wait::Space { bytes } = wait
                     && self.queue.is_empty()
@@ -317,12 +318,12 @@ impl Sequencer {
         // 3. Is there anything to write?
         let settled = |party: u32| {
             let binds = request.streams[party as usize].binds;
-            let state = &heads.streams[party as usize].1.state;
+            let state = &heads.streams[party as usize].state;
             state.registered && (state.tenant.is_some() || !binds)
         };
         if request.only_registers() && request.drafts.iter().all(|draft| settled(draft.party)) {
             let position = self.tail.chain.next_position;
-            let run = |party: u32| unchanged(party, heads.streams[party as usize].1.state.version, position);
+            let run = |party: u32| unchanged(heads.streams[party as usize].state.version, position);
             let runs = request.drafts.iter().map(|draft| run(draft.party)).collect();
             let assigned = Assigned {
                 first_position: position,
@@ -342,15 +343,19 @@ impl Sequencer {
         self.make_room((FRAME_HEADER_BYTES + table_len + request.body.len()) as u64)?;
         // 5. Versions, the frame, and what the index will learn.
         let assigned = self.stamp_append(heads, request, now);
-        for ((id, head), party) in heads.streams.drain(..).zip(&*request.streams) {
-            if let (Some(id), true) = (id, party.written) {
-                self.unsettled.set(&id, party.hash, Head { batch: self.open.number, ..head });
+        for (head, party) in heads.streams.drain(..).zip(&*request.streams) {
+            if party.written {
+                self.last_heads.set(
+                    request.streams.id(party),
+                    party.hash,
+                    Head { batch: self.open.number, ..head },
+                );
             }
         }
         for (head, party) in heads.kept.iter().zip(&*request.kept) {
             if party.written {
                 let head = KeptHead { batch: self.open.number, ..*head };
-                self.unsettled_kept.insert(party.id.clone(), head);
+                self.unsettled_kept.insert(request.kept.id(party).into(), head);
             }
         }
         Ok(Sequenced { result: Ok(assigned), batch: self.open.number, written: true, repeats: None })
@@ -406,9 +411,8 @@ impl Sequencer {
     }
 }
 
-fn unchanged(party: u32, version: u64, next_position: u64) -> AssignedRun {
+fn unchanged(version: u64, next_position: u64) -> AssignedRun {
     AssignedRun {
-        party,
         first_version: version + 1,
         last_version: version,
         first_position: next_position,

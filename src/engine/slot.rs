@@ -18,13 +18,13 @@ pub(crate) struct Slot {
 
 #[derive(Debug)]
 enum State {
-    Queued { request: Request, now: u64, waker: Option<Waker> },
+    Queued { request: Box<Request>, now: u64, waker: Option<Waker> },
     Sequenced(Sequenced),
     Withdrawn,
 }
 
 impl Slot {
-    pub(crate) fn new(request: Request, now: u64, follows: u64) -> Slot {
+    pub(crate) fn new(request: Box<Request>, now: u64, follows: u64) -> Slot {
         Slot { follows, state: Mutex::new(State::Queued { request, now, waker: None }) }
     }
 

@@ -44,7 +44,7 @@ impl Sequencer {
                 section_len: draft.len,
                 count: draft.events,
             };
-            let number = if matches!(draft.kind, SectionKind::Keep | SectionKind::Unkeep) {
+            let number = if draft.kind.is_kept() {
                 let assigned = self.stamp_kept(heads, request, draft, &section);
                 kept.push(assigned);
                 assigned.revision
@@ -93,7 +93,7 @@ impl Sequencer {
         section: Run,
     ) -> (u64, AssignedRun) {
         let party = &request.streams[draft.party as usize];
-        let (id, head) = &mut heads.streams[draft.party as usize];
+        let head = &mut heads.streams[draft.party as usize];
         let state = &mut head.state;
         let first_version = state.version + 1;
         let (entry_number, change) = match draft.kind {
@@ -114,12 +114,11 @@ impl Sequencer {
         };
         let tenant = party.tenant.as_ref().filter(|_| party.binds);
         let effect = state.apply(&change, tenant, &mut self.last_creation);
-        let id = id.get_or_insert_with(|| (&*party.id).into()).clone();
         let (first_position, time) = (section.first_position, section.time);
-        let change = StreamChange { id, hash: party.hash, state: state.clone(), effect, time, change };
-        self.open.changes.push(change);
+        let change = StreamChange { hash: party.hash, state: state.clone(), effect, time, change };
+        self.open.note(request.streams.id(party), change);
         let (last_version, created) = (state.version, effect.registers);
-        let run = AssignedRun { party: draft.party, first_version, last_version, first_position, created };
+        let run = AssignedRun { first_version, last_version, first_position, created };
         (entry_number, run)
     }
 
@@ -143,9 +142,9 @@ impl Sequencer {
         let place = (draft.kind == SectionKind::Keep).then_some(place);
         let head = &mut heads.kept[draft.party as usize];
         let replaced = std::mem::replace(&mut head.revision, place.map(|place| place.revision));
-        let name = request.kept[draft.party as usize].id.clone();
+        let name = request.kept.id(&request.kept[draft.party as usize]).into();
         self.open.kept_changes.push(KeptChange { name, revision, place, replaces: replaced.is_some() });
-        AssignedKept { party: draft.party, revision, replaced }
+        AssignedKept { revision, replaced }
     }
 
     /// Puts what was set lazily into the open batch, as far as it has room, and as far as no write that waits in the queue was
@@ -264,9 +263,7 @@ impl Sequencer {
     /// Forgets what is visible now, and keeps the batch's memory.
     pub(crate) fn settle(&mut self, mut batch: Batch) {
         let number = batch.number;
-        for change in batch.changes.drain(..) {
-            self.unsettled.settle(&change.id, change.hash, number);
-        }
+        self.last_heads.settle(number);
         for change in batch.kept_changes.drain(..) {
             if self.unsettled_kept.get(&change.name).is_some_and(|head| head.batch <= number) {
                 self.unsettled_kept.remove(&change.name);

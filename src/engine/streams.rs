@@ -91,7 +91,7 @@ impl EventLog {
         add(&mut request)?;
         request.seal()?;
         let (assigned, level) = self.shared().append(request, Durability::Synced)?;
-        Ok(pending::outcome(self.shared(), &assigned, &Names::default(), level))
+        Ok(pending::outcome(self.shared(), assigned, Names::default(), level))
     }
 
     /// The version that a stream had at a position; 0 if it had none.

@@ -30,6 +30,11 @@ pub(crate) enum SectionKind {
 }
 
 impl SectionKind {
+    /// Whether it is about a kept value; all others are about a stream, or about the log.
+    pub(crate) fn is_kept(self) -> bool {
+        matches!(self, SectionKind::Keep | SectionKind::Unkeep | SectionKind::CarryKept)
+    }
+
     fn decode(raw: u8) -> Result<Self, Fault> {
         Ok(match raw {
             1 => SectionKind::Events,

@@ -89,10 +89,10 @@ impl Index {
         self.layers.iter().rev()
     }
 
-    pub(crate) fn apply(&mut self, change: &StreamChange) {
+    pub(crate) fn apply(&mut self, id: &str, change: &StreamChange) {
         self.registered += u64::from(change.effect.registers);
         self.last_creation = self.last_creation.max(change.state.creation_ordinal);
-        self.overlay.apply(change);
+        self.overlay.apply(id, change);
     }
 
     pub(crate) fn apply_kept(&mut self, change: &KeptChange) {

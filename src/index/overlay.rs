@@ -91,13 +91,13 @@ impl Overlay {
         self.entries.get(*number as usize)
     }
 
-    pub(crate) fn apply(&mut self, change: &StreamChange) {
-        let StreamChange { id, hash, state, effect, time, change } = change;
-        let found = self.table.find(*hash, |n| self.entries[*n as usize].id == *id).copied();
+    pub(crate) fn apply(&mut self, id: &str, change: &StreamChange) {
+        let StreamChange { hash, state, effect, time, change } = change;
+        let found = self.table.find(*hash, |n| *self.entries[*n as usize].id == *id).copied();
         let number = found.unwrap_or_else(|| {
             let number = self.entries.len() as u32;
             self.entries.push(Entry {
-                id: id.clone(),
+                id: id.into(),
                 hash: *hash,
                 state: StreamState::default(),
                 last_append: 0,
@@ -112,7 +112,7 @@ impl Overlay {
         entry.state = state.clone();
         if effect.registers {
             entry.origin = Some(Origin { created: *time, attributes: Box::default() });
-            self.registered.insert(id.clone(), number);
+            self.registered.insert(entry.id.clone(), number);
         }
         match (change, &mut entry.origin) {
             (Change::Events(run), _) => {

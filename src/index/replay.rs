@@ -99,7 +99,6 @@ impl Index {
 
     fn replay_stream(&mut self, block: &IdBlock<'_>, time: u64, change: Change) -> Result<(), Rejected> {
         let hash = hash_of(block.id);
-        let known = self.overlay.find(block.id, hash).map(|entry| entry.id.clone());
         let mut state = self.state(block.id, hash)?.unwrap_or_default();
         state.check(&change, self.starts_late)?;
         // A stream names the same tenant again and again.
@@ -108,8 +107,7 @@ impl Index {
             None => (!block.tenant.is_empty()).then(|| block.tenant.into()),
         };
         let effect = state.apply(&change, tenant.as_ref(), &mut self.last_creation);
-        let id = known.unwrap_or_else(|| block.id.into());
-        self.apply(&StreamChange { id, hash, state, effect, time, change });
+        self.apply(block.id, &StreamChange { hash, state, effect, time, change });
         Ok(())
     }
 

@@ -30,10 +30,9 @@ pub(crate) enum Change {
     },
 }
 
-/// A change of a stream, and the state that it leads to.
+/// A change of a stream, and the state that it leads to. Whoever has it knows which stream it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StreamChange {
-    pub(crate) id: Arc<str>,
     pub(crate) hash: u64,
     pub(crate) state: StreamState,
     /// It registers the stream; it binds it to its tenant.

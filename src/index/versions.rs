@@ -166,22 +166,26 @@ impl Versions {
     }
 
     /// Makes readers ask elsewhere for these streams. The caller holds the view's lock for writing.
-    pub(crate) fn hide(&self, changes: &[StreamChange]) {
-        changes.iter().for_each(|change| self.slots_of(change).for_each(Slot::begin));
+    pub(crate) fn hide<'a>(&self, changes: impl Iterator<Item = (&'a str, &'a StreamChange)>) {
+        for (id, change) in changes {
+            self.slots_of(id, change.hash).for_each(Slot::begin);
+        }
     }
 
     /// Shows the versions that these changes led to. The caller has hidden them, and holds the lock still.
-    pub(crate) fn show(&self, changes: &[StreamChange]) {
+    pub(crate) fn show<'a>(&self, changes: impl Iterator<Item = (&'a str, &'a StreamChange)> + Clone) {
         // A stream may be among them more than once: the last one counts, and no other may be seen.
-        for change in changes {
-            self.slots_of(change).for_each(|slot| slot.version.store(change.state.version, Relaxed));
+        for (id, change) in changes.clone() {
+            let version = change.state.version;
+            self.slots_of(id, change.hash).for_each(|slot| slot.version.store(version, Relaxed));
         }
-        changes.iter().for_each(|change| self.slots_of(change).for_each(Slot::end));
+        for (id, change) in changes {
+            self.slots_of(id, change.hash).for_each(Slot::end);
+        }
     }
 
     /// All slots that speak of a stream, for the caller who keeps everybody from changing them.
-    fn slots_of<'a>(&'a self, change: &'a StreamChange) -> impl Iterator<Item = &'a Slot> {
-        let StreamChange { ref id, hash, .. } = *change;
+    fn slots_of<'a>(&'a self, id: &'a str, hash: u64) -> impl Iterator<Item = &'a Slot> {
         let chunk = self.chunk(hash).get().into_iter();
         let slots = chunk.flat_map(move |chunk| chunk.slots(Hint(chunk.hint(hash).load(Relaxed)), hash));
         slots.filter(move |slot| slot.is_of(id, hash))
@@ -258,10 +262,16 @@ mod tests {
     use crate::index::state::{Change, Effect, StreamState};
     use crate::index::streams::hash_of;
 
-    fn to(id: &str, version: u64) -> StreamChange {
+    fn to(id: &str, version: u64) -> (&str, StreamChange) {
         let state = StreamState { version, ..StreamState::default() };
         let effect = Effect::default();
-        StreamChange { id: id.into(), hash: hash_of(id), state, effect, time: 0, change: Change::Tombstone }
+        (id, StreamChange { hash: hash_of(id), state, effect, time: 0, change: Change::Tombstone })
+    }
+
+    fn each<'a>(
+        changes: &'a [(&'a str, StreamChange)],
+    ) -> impl Iterator<Item = (&'a str, &'a StreamChange)> + Clone {
+        changes.iter().map(|(id, change)| (*id, change))
     }
 
     fn ask(versions: &Versions, id: &str) -> Known {
@@ -315,9 +325,9 @@ mod tests {
             versions.keep(id, hash_of(id), 1);
         }
         let changes = [to("a", 2), to("unknown", 5), to("b", 2), to("a", 3)];
-        versions.hide(&changes);
+        versions.hide(each(&changes));
         assert!(["a", "b"].iter().all(|id| matches!(ask(&versions, id), Known::Nothing { .. })));
-        versions.show(&changes);
+        versions.show(each(&changes));
         assert_eq!((ask(&versions, "a"), ask(&versions, "b")), (Known::Version(3), Known::Version(2)));
         assert!(matches!(ask(&versions, "unknown"), Known::Nothing { .. }));
     }
@@ -332,9 +342,9 @@ mod tests {
         let set = chunk.sets[set_of(hash)].get().unwrap();
         assert!(set[1].write("a", hash, 1));
         chunk.hint(hash).store(Hint(0).with(0, hash).with(1, hash).0, Relaxed);
-        versions.hide(&[to("a", 2)]);
+        versions.hide(each(&[to("a", 2)]));
         assert!(matches!(ask(&versions, "a"), Known::Nothing { .. }));
-        versions.show(&[to("a", 2)]);
+        versions.show(each(&[to("a", 2)]));
         // Another stream takes the first slot: the second one is met now.
         assert!(set[0].write("b", hash_of("b"), 7));
         assert_eq!(ask(&versions, "a"), Known::Version(2));
@@ -368,9 +378,9 @@ mod tests {
             for next in 1..=20_000 {
                 let changes = [to("a", next), to("b", next)];
                 let mut view = view.write().unwrap();
-                versions.hide(&changes);
+                versions.hide(each(&changes));
                 *view = next;
-                versions.show(&changes);
+                versions.show(each(&changes));
             }
             readers.into_iter().for_each(|reader| reader.join().unwrap());
         });
