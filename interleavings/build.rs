@@ -5,18 +5,19 @@
 
 mod breaks;
 
-use breaks::{BREAKS, Break, LOG, PROGRESS, PROGRESS_SCENARIOS, WATCHERS};
+use breaks::{BREAKS, Break, LOG, PROGRESS, PROGRESS_SCENARIOS, VERSIONS, VERSIONS_SCENARIOS, WATCHERS};
 use std::path::Path;
 use std::{env, fs};
 
-/// What a break is a copy of, for each of the two protocols: modules, and the files that become these.
-const FILES: [&[(&str, &str)]; 2] = [
+/// What a break is a copy of, for each of the protocols: modules, and the files that become these.
+const FILES: [&[(&str, &str)]; 3] = [
     &[("engine::progress", PROGRESS), ("scenarios::progress", PROGRESS_SCENARIOS)],
     &[
         ("engine::watchers", WATCHERS),
         ("scenarios::log", LOG),
         ("scenarios::watchers", "src/scenarios/watchers.rs"),
     ],
+    &[("index::versions", VERSIONS), ("scenarios::versions", VERSIONS_SCENARIOS)],
 ];
 
 fn main() {
@@ -36,7 +37,7 @@ fn copy(broken: &Break) -> String {
         panic!("{name}: {} belongs to no protocol", broken.file)
     };
     let mut text = format!("mod {name} {{\n");
-    for folder in ["engine", "scenarios"] {
+    for folder in ["engine", "index", "scenarios"] {
         text += &format!("mod {folder} {{\n");
         for (path, file) in files.iter() {
             if let Some(("", module)) = path.split_once(folder) {

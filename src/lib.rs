@@ -83,6 +83,7 @@ mod options;
 mod query;
 mod segment;
 pub mod storage;
+mod sync;
 #[cfg(feature = "serde")]
 pub mod typed;
 mod types;

@@ -1,25 +1,28 @@
-//! Runs the waiting and waking protocol through the interleavings of its threads: `cargo test --release -p interleavings`.
+//! Runs the protocols of waiting and waking, and of the table of versions, through the interleavings of their threads: `cargo
+//! test --release -p interleavings`.
 //!
-//! Compiles the very files of the crate, `progress.rs`, `watchers.rs` and `wake.rs` of `src/engine`, with loom's primitives in
-//! the place of `sync.rs`. Loom runs a scenario once for each order of its threads' steps that can make a difference,
-//! and fails if all threads sleep: that is what a lost wake-up looks like. All orders are explored, but where `tests` names a
-//! number: there, all in which a thread that could go on is interrupted at most so often in total. Less than a minute on one
-//! core.
+//! Compiles the very files of the crate, `progress.rs`, `watchers.rs` and `wake.rs` of `src/engine` and `versions.rs` of
+//! `src/index`, with loom's primitives in the place of `src/sync.rs`. Loom runs a scenario once for each order of its threads'
+//! steps that can make a difference, and fails if all threads sleep: that is what a lost wake-up looks like. All orders are
+//! explored, but where `tests` names a number: there, all in which a thread that could go on is interrupted at most so often in
+//! total. Two minutes on one core.
 //!
-//! Owns the scenarios, the checker's primitives (`engine/sync.rs`), and models of the callers, who have the other half of the
+//! Owns the scenarios, the checker's primitives (`sync.rs`), and models of the callers, who have the other half of the
 //! protocol: the publisher of `commit.rs`, the subscription's `poll_event`, the handle's `poll`. These are copies, to be kept
 //! like the originals. Owns, too, what shows that the scenarios can fail: `breaks.rs` breaks the sources and the models, one
 //! rule at a time, and for each break a scenario must be seen to fail, with at most three interruptions.
 //!
 //! Must never change what it compiles, ask it for a `cfg`, or be built into the crate. Does not check what is no part of the
-//! protocol: sleeps that end for no reason, a generation that comes round after 2^32 wakes, time limits. A scenario has no
-//! two keys in one hash map: in which order these come out is not the checker's to choose.
+//! protocol: sleeps that end for no reason, a generation that comes round after 2^32 wakes, time limits. A scenario has no two
+//! keys in one hash map: in which order these come out is not the checker's to choose.
 #![cfg(test)]
 
 mod engine;
 mod error;
+mod index;
 mod model;
 mod scenarios;
+mod sync;
 #[path = "../../src/types.rs"]
 #[allow(dead_code)]
 mod types;
@@ -97,6 +100,16 @@ mod tests {
         poisoned_during_a_commit at most 6,
         polled_by_two_tasks,
         given_up_and_tried_again,
+    }
+
+    explored! { versions:
+        a_version_moves,
+        no_old_version_after_a_new_one at most 4,
+        a_stream_twice_in_a_batch,
+        kept_while_it_moves at most 4,
+        kept_by_two_and_moved at most 3,
+        two_streams_for_one_place at most 4,
+        a_place_is_taken_while_it_is_read at most 4,
     }
 
     /// The checker's primitives are not stronger than the real ones.

@@ -2,7 +2,7 @@
 //!
 //! Owns the bounds. Must not use loom's own `park`: a lock that is taken in between makes it forget its token.
 
-use crate::engine::sync::Mutex;
+use crate::sync::Mutex;
 use loom::model::Builder;
 use loom::sync::Condvar;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -22,7 +22,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "show the streams of a batch one after the other",
         file: "src/engine/commit.rs",
-        from: "        self.versions.hide(batch.changes());\n",
+        from: "        self.versions.hide(batch.moves());\n",
         to: "",
         tests: &["threads"],
     },

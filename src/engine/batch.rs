@@ -9,6 +9,7 @@ use crate::format::frame::Chain;
 use crate::format::segment::{SegmentFooter, SegmentHeader};
 use crate::index::overlay::KeptChange;
 use crate::index::state::StreamChange;
+use crate::index::versions::Move;
 
 #[derive(Default)]
 pub(crate) struct Batch {
@@ -88,6 +89,11 @@ impl Batch {
             let id = self.ids.get(std::mem::replace(at, *end as usize)..*end as usize)?;
             Some((id, change))
         })
+    }
+
+    /// The versions that its sections lead streams to, in order.
+    pub(crate) fn moves(&self) -> impl Iterator<Item = Move<'_>> + Clone {
+        self.changes().map(|(id, change)| (id, change.hash, change.state.version))
     }
 
     /// Fills the last page with zeros, for writing: the log does not end there.

@@ -277,14 +277,14 @@ impl Shared {
     fn publish(&self, batch: &Batch) {
         let mut view = self.view.write();
         batch.marks.iter().for_each(|mark| view.index.overlay.mark(*mark));
-        self.versions.hide(batch.changes());
+        self.versions.hide(batch.moves());
         batch.changes().for_each(|(id, change)| view.index.apply(id, change));
         batch.kept_changes.iter().for_each(|change| view.index.apply_kept(change));
         view.visible = Watermark {
             position: batch.chain.next_position - 1,
             end: Location { segment: batch.segment, offset: batch.end() },
         };
-        self.versions.show(batch.changes());
+        self.versions.show(batch.moves());
         drop(view);
         self.lazies.settle(batch.number);
     }

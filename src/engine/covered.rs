@@ -8,7 +8,7 @@ use crate::engine::report::IndexUse;
 use crate::error::Fault;
 use crate::format::FIRST_FRAME;
 use crate::format::bytes::expect;
-use crate::format::cell::FrameSums;
+use crate::format::cell::{Entry, FrameSums};
 use crate::format::checkpoint::Checkpoint;
 use crate::format::frame::Chain;
 use crate::layer::{Damage, Layer};
@@ -26,7 +26,8 @@ pub(crate) struct Covered {
     pub(crate) chain: Chain,
     pub(crate) events: u64,
     pub(crate) last_frame: u64,
-    pub(crate) frames: Vec<FrameSums>,
+    /// The checksums of all frames of the segment that it ends in, as a digest takes them in.
+    pub(crate) frames: Vec<u8>,
 }
 
 /// Opens the index files that a checkpoint names.
@@ -57,7 +58,7 @@ impl Covered {
         let header = last.header();
         let frames = last.frames()?;
         let wrong = |fault| Damage::new(header.number, 0, fault);
-        let counted = header.last_frame == 0 || header.frames == frames.len() as u64;
+        let counted = header.last_frame == 0 || header.frames == (frames.len() / FrameSums::BYTES) as u64;
         expect("whether all frames are there", 1, u64::from(counted)).map_err(wrong)?;
         Ok(Some(Covered {
             number: header.number,

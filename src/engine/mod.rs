@@ -48,7 +48,6 @@ mod spare;
 mod stamp;
 mod streams;
 mod subscription;
-mod sync;
 mod tail;
 mod tenant;
 mod view;

@@ -3,8 +3,8 @@
 //! Owns the numbers of the batches that are written, durable or failed, and everybody who waits for one. `durable <= written`;
 //! a batch at or above `failed` will never be durable. Must never be advanced before the index shows the batch.
 
-use crate::engine::sync::{AtomicU64, Count, Generation, Mutex, Ordering};
 use crate::engine::wake::wake_all;
+use crate::sync::{AtomicU64, Count, Generation, Mutex, Ordering};
 use crate::types::Durability;
 use std::task::Waker;
 

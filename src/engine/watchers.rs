@@ -5,9 +5,9 @@
 //! watchers out of here and wakes them. Whichever of the two comes second sees the other. An idle watcher costs a commit
 //! nothing but the look into two tables.
 
-use crate::engine::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::engine::wake::wake_all;
 use crate::error::PoisonCause;
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use std::collections::{BTreeMap, HashMap};
 use std::task::Waker;
 

@@ -16,6 +16,8 @@ pub(crate) mod state;
 pub(crate) mod streams;
 pub(crate) mod tenants;
 pub(crate) mod versions;
+#[cfg(test)]
+mod versions_tests;
 
 use crate::format::FIRST_FRAME;
 use crate::format::cell::FrameSums;

@@ -11,14 +11,12 @@
 //! whoever sees one new version sees no old one of the same batch after it. A slot that the hint of its set does not lead to is
 //! found by nobody, and the hint leads there again only after the slot was written anew.
 
-use crate::index::state::StreamChange;
-use std::sync::OnceLock;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, fence};
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::{AtomicU64, OnceLock, fence};
 
 const NAME_WORDS: usize = 12;
 /// Longer ids are not kept here.
-const NAME_BYTES: usize = NAME_WORDS * 8;
+pub(crate) const NAME_BYTES: usize = NAME_WORDS * 8;
 const SLOTS_PER_SET: usize = 2;
 const SETS_PER_CHUNK: usize = 64;
 /// With all their sets, they take 9 MiB.
@@ -81,6 +79,9 @@ pub(crate) enum Known {
         again: bool,
     },
 }
+
+/// A stream's id and hash, and the version that a batch leads it to.
+pub(crate) type Move<'a> = (&'a str, u64, u64);
 
 /// Which set of its chunk a stream belongs to.
 #[inline]
@@ -165,22 +166,22 @@ impl Versions {
         }
     }
 
-    /// Makes readers ask elsewhere for these streams. The caller holds the view's lock for writing.
-    pub(crate) fn hide<'a>(&self, changes: impl Iterator<Item = (&'a str, &'a StreamChange)>) {
-        for (id, change) in changes {
-            self.slots_of(id, change.hash).for_each(Slot::begin);
+    /// Makes readers ask elsewhere for these streams: their ids and hashes, and the versions that they are about to have. The
+    /// caller holds the view's lock for writing.
+    pub(crate) fn hide<'a>(&self, moves: impl Iterator<Item = Move<'a>>) {
+        for (id, hash, _) in moves {
+            self.slots_of(id, hash).for_each(Slot::begin);
         }
     }
 
-    /// Shows the versions that these changes led to. The caller has hidden them, and holds the lock still.
-    pub(crate) fn show<'a>(&self, changes: impl Iterator<Item = (&'a str, &'a StreamChange)> + Clone) {
+    /// Shows the versions of these streams. The caller has hidden them, and holds the lock still.
+    pub(crate) fn show<'a>(&self, moves: impl Iterator<Item = Move<'a>> + Clone) {
         // A stream may be among them more than once: the last one counts, and no other may be seen.
-        for (id, change) in changes.clone() {
-            let version = change.state.version;
-            self.slots_of(id, change.hash).for_each(|slot| slot.version.store(version, Relaxed));
+        for (id, hash, version) in moves.clone() {
+            self.slots_of(id, hash).for_each(|slot| slot.version.store(version, Relaxed));
         }
-        for (id, change) in changes {
-            self.slots_of(id, change.hash).for_each(Slot::end);
+        for (id, hash, _) in moves {
+            self.slots_of(id, hash).for_each(Slot::end);
         }
     }
 
@@ -254,135 +255,4 @@ fn words(id: &str) -> impl Iterator<Item = u64> {
     last[..rest.len()].copy_from_slice(rest);
     let last = (!rest.is_empty()).then(|| u64::from_le_bytes(last));
     whole.iter().map(|word| u64::from_le_bytes(*word)).chain(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::index::state::{Change, Effect, StreamState};
-    use crate::index::streams::hash_of;
-
-    fn to(id: &str, version: u64) -> (&str, StreamChange) {
-        let state = StreamState { version, ..StreamState::default() };
-        let effect = Effect::default();
-        (id, StreamChange { hash: hash_of(id), state, effect, time: 0, change: Change::Tombstone })
-    }
-
-    fn each<'a>(
-        changes: &'a [(&'a str, StreamChange)],
-    ) -> impl Iterator<Item = (&'a str, &'a StreamChange)> + Clone {
-        changes.iter().map(|(id, change)| (*id, change))
-    }
-
-    fn ask(versions: &Versions, id: &str) -> Known {
-        versions.version(id, hash_of(id))
-    }
-
-    /// Of all ids, also those that are the beginning of another one, with zeros behind it, or of the greatest length.
-    #[test]
-    fn what_was_kept_is_told_of_this_id_only() {
-        let longest = "x".repeat(NAME_BYTES);
-        let ids = ["", "a", "a\0", "12345678", "12345678\0", "123456789", longest.as_str()];
-        let versions = Versions::default();
-        for (at, id) in ids.into_iter().enumerate() {
-            assert_eq!(ask(&versions, id), Known::Nothing { again: false }, "{id:?}");
-            assert_eq!(ask(&versions, id), Known::Nothing { again: true }, "{id:?}");
-            versions.keep(id, hash_of(id), at as u64);
-            assert_eq!(ask(&versions, id), Known::Version(at as u64));
-            // One of the same hash.
-            assert!(matches!(versions.version("b", hash_of(id)), Known::Nothing { .. }));
-        }
-        for _ in 0..3 {
-            assert_eq!(ask(&versions, &"x".repeat(NAME_BYTES + 1)), Known::Nothing { again: false });
-        }
-    }
-
-    #[test]
-    fn who_is_asked_for_once_takes_no_ones_place() {
-        let versions = Versions::default();
-        // All in one set, where there is room for two.
-        let hash = |i: u64| i << 48 | i;
-        versions.keep("a", hash(1), 1);
-        versions.keep("b", hash(2), 2);
-        assert_eq!(versions.version("c", hash(3)), Known::Nothing { again: false });
-        assert_eq!(versions.version("d", hash(4)), Known::Nothing { again: false });
-        assert_eq!(versions.version("c", hash(3)), Known::Nothing { again: false });
-        assert_eq!(versions.version("c", hash(3)), Known::Nothing { again: true });
-        versions.keep("c", hash(3), 3);
-        assert_eq!(versions.version("c", hash(3)), Known::Version(3));
-        let left = [("a", 1), ("b", 2)].map(|(id, i)| versions.version(id, hash(i)) == Known::Version(i));
-        assert_eq!(left.into_iter().filter(|there| *there).count(), 1);
-        // One of the same tag takes its place.
-        versions.keep("e", hash(3) | 1 << 20, 5);
-        assert_eq!(versions.version("e", hash(3) | 1 << 20), Known::Version(5));
-        assert!(matches!(versions.version("c", hash(3)), Known::Nothing { .. }));
-    }
-
-    #[test]
-    fn a_batch_hides_its_streams_before_it_shows_any() {
-        let versions = Versions::default();
-        for id in ["a", "b"] {
-            versions.keep(id, hash_of(id), 1);
-        }
-        let changes = [to("a", 2), to("unknown", 5), to("b", 2), to("a", 3)];
-        versions.hide(each(&changes));
-        assert!(["a", "b"].iter().all(|id| matches!(ask(&versions, id), Known::Nothing { .. })));
-        versions.show(each(&changes));
-        assert_eq!((ask(&versions, "a"), ask(&versions, "b")), (Known::Version(3), Known::Version(2)));
-        assert!(matches!(ask(&versions, "unknown"), Known::Nothing { .. }));
-    }
-
-    /// Two readers that keep the same stream at the same time may each take another slot.
-    #[test]
-    fn a_stream_that_stands_twice_moves_twice() {
-        let versions = Versions::default();
-        let hash = hash_of("a");
-        versions.keep("a", hash, 1);
-        let chunk = versions.chunk(hash).get().unwrap();
-        let set = chunk.sets[set_of(hash)].get().unwrap();
-        assert!(set[1].write("a", hash, 1));
-        chunk.hint(hash).store(Hint(0).with(0, hash).with(1, hash).0, Relaxed);
-        versions.hide(each(&[to("a", 2)]));
-        assert!(matches!(ask(&versions, "a"), Known::Nothing { .. }));
-        versions.show(each(&[to("a", 2)]));
-        // Another stream takes the first slot: the second one is met now.
-        assert!(set[0].write("b", hash_of("b"), 7));
-        assert_eq!(ask(&versions, "a"), Known::Version(2));
-    }
-
-    /// Two streams that always move together, one after the other: no reader may see the second one behind the first.
-    #[test]
-    fn readers_see_versions_of_a_batch_together() {
-        use std::sync::RwLock;
-        let versions = Versions::default();
-        let view = RwLock::new(0);
-        let version = |id: &str| match ask(&versions, id) {
-            Known::Version(version) => version,
-            Known::Nothing { .. } => {
-                let version = view.read().unwrap();
-                versions.keep(id, hash_of(id), *version);
-                *version
-            }
-        };
-        std::thread::scope(|scope| {
-            let readers = [["a", "b"], ["b", "a"]].map(|[first, second]| {
-                scope.spawn(move || {
-                    let mut last = 0;
-                    while last < 20_000 {
-                        let (early, late) = (version(first), version(second));
-                        assert!(last <= early && early <= late, "{last}, {early}, {late}");
-                        last = late;
-                    }
-                })
-            });
-            for next in 1..=20_000 {
-                let changes = [to("a", next), to("b", next)];
-                let mut view = view.write().unwrap();
-                versions.hide(each(&changes));
-                *view = next;
-                versions.show(each(&changes));
-            }
-            readers.into_iter().for_each(|reader| reader.join().unwrap());
-        });
-    }
 }

@@ -155,9 +155,22 @@ impl LayerFile {
     pub(crate) fn entries<E: Entry>(
         &self,
         part: Part,
-        mut at: u64,
+        at: u64,
         count: u64,
         mut each: impl FnMut(E),
+    ) -> Result<(), Damage> {
+        self.raw_entries::<E>(part, at, count, |raw| {
+            raw.chunks_exact(E::BYTES).for_each(|raw| each(E::get(raw)));
+        })
+    }
+
+    /// The same as they stand there, a cell's at a time.
+    pub(crate) fn raw_entries<E: Entry>(
+        &self,
+        part: Part,
+        mut at: u64,
+        count: u64,
+        mut each: impl FnMut(&[u8]),
     ) -> Result<(), Damage> {
         let end = at.saturating_add(count).min(self.count(part));
         while at < end {
@@ -165,8 +178,7 @@ impl LayerFile {
             let here = here.min(end - at);
             let from = (at % E::IN_CELL) as usize * E::BYTES;
             let content = self.cell::<E>(part, at / E::IN_CELL)?;
-            let bytes = &content[from..from + here as usize * E::BYTES];
-            bytes.chunks_exact(E::BYTES).for_each(|raw| each(E::get(raw)));
+            each(&content[from..from + here as usize * E::BYTES]);
             at += here;
         }
         Ok(())

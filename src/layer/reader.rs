@@ -32,9 +32,10 @@ impl Layer {
     }
 
     /// The checksums of the frames of the last segment, if that was not sealed at the end of the range.
-    pub(crate) fn frames(&self) -> Result<Vec<FrameSums>, Damage> {
+    pub(crate) fn frames(&self) -> Result<Vec<u8>, Damage> {
+        let count = self.file.count(Part::Frames);
         let mut frames = Vec::new();
-        self.file.entries(Part::Frames, 0, self.file.count(Part::Frames), |sums| frames.push(sums))?;
+        self.file.raw_entries::<FrameSums>(Part::Frames, 0, count, |raw| frames.extend_from_slice(raw))?;
         Ok(frames)
     }
 

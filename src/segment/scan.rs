@@ -4,7 +4,7 @@
 
 use crate::error::{Fault, ReadError};
 use crate::format::FIRST_FRAME;
-use crate::format::cell::FrameSums;
+use crate::format::cell::{Entry, FrameSums};
 use crate::format::frame::{
     Chain, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameFault, FrameHeader, FrameKind, FramePlace,
 };
@@ -112,10 +112,10 @@ impl Walk {
     }
 
     /// A walk that goes on behind the frames with these checksums, the last of which ends at `end`.
-    pub(crate) fn resume(end: u64, chain: Chain, events: u64, frames: &[FrameSums]) -> Walk {
+    pub(crate) fn resume(end: u64, chain: Chain, events: u64, frames: &[u8]) -> Walk {
         let mut digest = Digest::new();
-        frames.iter().for_each(|sums| digest.add(sums.frame, sums.body));
-        Walk { end, chain, frames: frames.len() as u64, events, digest, stop: Stop::End }
+        digest.add_all(frames);
+        Walk { end, chain, frames: (frames.len() / FrameSums::BYTES) as u64, events, digest, stop: Stop::End }
     }
 
     /// Walks on from where this walk stands up to `end`, and shows each frame to `visit`. Bodies are compared with

@@ -48,9 +48,9 @@ fn imports(text: &str) -> BTreeSet<String> {
 }
 
 /// From the top down. A file may name its own floor and those that stand further to the right.
-const FLOORS: [&str; 13] = [
+const FLOORS: [&str; 14] = [
     "typed", "consumer", "engine", "query", "options", "index", "layer", "segment", "format", "storage",
-    "event", "error", "types",
+    "event", "error", "types", "sync",
 ];
 
 #[test]
@@ -128,7 +128,7 @@ fn files_are_short_and_say_what_they_own() {
                 line.chars().count()
             );
         }
-        if name.ends_with("/tests.rs") {
+        if name.ends_with("tests.rs") {
             continue;
         }
         for word in ["todo!(", "unimplemented!(", "dbg!(", "println!(", "panic!(", ".unwrap()", ".expect("] {

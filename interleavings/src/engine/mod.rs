@@ -1,7 +1,5 @@
 //! The checked files, as they are, on the checker's primitives.
 
-pub(crate) mod sync;
-
 #[path = "../../../src/engine/progress.rs"]
 #[allow(dead_code)]
 pub(crate) mod progress;

@@ -3,9 +3,9 @@
 //! Owns copies of sequences: of `drive`, `publish` and `wake_watchers` in `commit.rs`, of `poll_event` and `look` in
 //! `subscription.rs`.
 
-use crate::engine::sync::Mutex;
 use crate::engine::watchers::{Key, Over, Watcher, Watchers};
 use crate::model::Token;
+use crate::sync::Mutex;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 

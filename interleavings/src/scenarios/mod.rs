@@ -3,4 +3,5 @@
 pub(crate) mod log;
 pub(crate) mod primitives;
 pub(crate) mod progress;
+pub(crate) mod versions;
 pub(crate) mod watchers;

@@ -1,7 +1,7 @@
 //! The checker's primitives themselves: that they are as strong as the real ones, and not stronger.
 
-use crate::engine::sync::{AtomicU64, Generation, Ordering};
 use crate::model::{Token, spawn};
+use crate::sync::{AtomicU64, Generation, Ordering};
 use std::sync::Arc;
 
 fn both_look_at_the_other(ordering: Ordering, look: Ordering) {

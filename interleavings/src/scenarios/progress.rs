@@ -1,8 +1,8 @@
 //! Threads and tasks that wait for batches, against one that commits them: nobody sleeps for ever, nobody is told too much.
 
 use crate::engine::progress::{Progress, Reached};
-use crate::engine::sync::Ordering;
 use crate::model::{Token, spawn};
+use crate::sync::Ordering;
 use crate::types::Durability::{self, Sequenced, Synced, Written};
 use loom::sync::atomic::AtomicU64;
 use loom::thread::JoinHandle;

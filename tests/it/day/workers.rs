@@ -97,27 +97,37 @@ pub(crate) fn share(day: &Day, plan: &Worker) {
     notes.line("listed");
     group.replay_all().unwrap();
     let begun = Instant::now();
-    let last = AtomicU64::new(0);
+    let (last, held) = (AtomicU64::new(0), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..3 {
-            let (group, notes, last) = (group.clone(), &notes, &last);
+            let (group, notes, last, held) = (group.clone(), &notes, &last, &held);
             scope.spawn(move || {
                 loop {
                     match group.next_within(WAIT).unwrap() {
-                        GroupNext::Delivery(delivery) => answer(day, plan, notes, delivery),
+                        GroupNext::Delivery(delivery) => {
+                            held.fetch_add(1, Ordering::AcqRel);
+                            answer(day, plan, notes, delivery);
+                        }
                         GroupNext::TimedOut => continue,
                         GroupNext::Ended => return,
                     }
                     last.store(begun.elapsed().as_millis() as u64, Ordering::Relaxed);
+                    held.fetch_sub(1, Ordering::AcqRel);
                 }
             });
         }
         loop {
             thread::sleep(WAIT);
             let quiet = begun.elapsed().saturating_sub(Duration::from_millis(last.load(Ordering::Relaxed)));
-            if day.inputs_done.load(Ordering::Acquire) && quiet > QUIET && group.replay_all().unwrap() == 0 {
+            // What is being answered is not over, and what is replayed is yet to come.
+            if !day.inputs_done.load(Ordering::Acquire) || quiet <= QUIET || held.load(Ordering::Acquire) > 0
+            {
+                continue;
+            }
+            if group.replay_all().unwrap() == 0 {
                 break;
             }
+            last.store(begun.elapsed().as_millis() as u64, Ordering::Relaxed);
         }
         notes.line("end");
         group.stop();

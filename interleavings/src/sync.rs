@@ -6,6 +6,8 @@
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;
 
+pub(crate) use loom::sync::atomic::fence;
+
 use loom::sync::atomic::AtomicU64 as Checked;
 use loom::sync::{Condvar, MutexGuard};
 
@@ -19,7 +21,7 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Loom gives a `SeqCst` load the newest of all `SeqCst` stores if it knows their order: so every store is an exchange, and
+/// Loom gives a `SeqCst` load the newest of all `SeqCst` stores if it knows their order: so each of them is an exchange, and
 /// the value at the beginning is one, too. Weaker orderings are as weak here as loom makes them.
 #[derive(Debug)]
 pub(crate) struct AtomicU64(Checked);
@@ -36,7 +38,29 @@ impl AtomicU64 {
     }
 
     pub(crate) fn store(&self, value: u64, ordering: Ordering) {
-        self.0.swap(value, ordering);
+        match ordering {
+            Ordering::SeqCst => _ = self.0.swap(value, ordering),
+            _ => self.0.store(value, ordering),
+        }
+    }
+
+    pub(crate) fn compare_exchange(
+        &self,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.0.compare_exchange(current, new, success, failure)
+    }
+
+    pub(crate) fn fetch_update(
+        &self,
+        success: Ordering,
+        failure: Ordering,
+        update: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, u64> {
+        self.0.fetch_update(success, failure, update)
     }
 
     fn add(&self, more: u64) {
@@ -47,6 +71,30 @@ impl AtomicU64 {
 impl Default for AtomicU64 {
     fn default() -> AtomicU64 {
         AtomicU64::new(0)
+    }
+}
+
+/// Something that is made when it is first asked for, by one thread, while others wait.
+#[derive(Debug)]
+pub(crate) struct OnceLock<T> {
+    /// What the real one guards itself; under it, the checker sees who made it before whom.
+    turn: Mutex<()>,
+    made: std::sync::OnceLock<T>,
+}
+
+impl<T> OnceLock<T> {
+    pub(crate) fn new() -> OnceLock<T> {
+        OnceLock { turn: Mutex::default(), made: std::sync::OnceLock::new() }
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        let _turn = self.turn.lock();
+        self.made.get()
+    }
+
+    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        let _turn = self.turn.lock();
+        self.made.get_or_init(make)
     }
 }
 

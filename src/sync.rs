@@ -3,8 +3,8 @@
 //! Owns nothing but the choice: a checker of interleavings compiles the files that use these with its own in their place.
 
 pub(crate) use parking_lot::Mutex;
-pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
+pub(crate) use std::sync::{Arc, OnceLock};
 
 use std::sync::atomic::AtomicU32;
 
