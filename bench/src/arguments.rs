@@ -11,6 +11,7 @@ pub(crate) const HELP: &str = "\
 annals-bench [run] [options]           measure, print, write JSON and charts
 annals-bench report FILE... [options]  tables and charts from the JSON of one run or of several
 annals-bench stores                    the stores that were built
+annals-bench ways [--rounds N]         ways of making a write durable: write and fdatasync, O_DSYNC, O_DIRECT, io_uring
 
 --events N        events of the comparison (default 1000000)
 --streams N       streams they are spread over (default: a hundredth of the events, at most 10000)
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Run,
     Report(Vec<PathBuf>),
     Stores,
+    Ways,
     Help,
     /// What a child is told.
     Job(String),
@@ -85,6 +87,7 @@ impl Arguments {
                 "run" => self.command = Command::Run,
                 "report" => self.command = Command::Report(Vec::new()),
                 "stores" => self.command = Command::Stores,
+                "ways" => self.command = Command::Ways,
                 "help" | "--help" | "-h" => self.command = Command::Help,
                 crate::child::ARGUMENT => self.command = Command::Job(value()?),
                 "--events" => self.events = number(&value()?)?,

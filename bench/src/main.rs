@@ -12,6 +12,7 @@ mod results;
 mod run;
 mod store;
 mod stores;
+mod ways;
 mod workload;
 mod workloads;
 
@@ -50,6 +51,7 @@ fn perform() -> Outcome<()> {
             stores::all().iter().for_each(|entry| println!("{:<12} {}", entry.name, entry.used));
             Ok(())
         }
+        Command::Ways => ways::measure(&arguments.dir, arguments.rounds),
         Command::Help => {
             println!("{HELP}");
             Ok(())
