@@ -63,7 +63,7 @@ pub(crate) fn entries() -> Vec<Entry> {
         },
         Entry {
             interface: INTERFACE,
-            name: "InMemory*Store",
+            name: "InMemory stores",
             promise: Promise::Memory,
             used: "`InMemoryEventStore` beside `InMemoryOutboxStore`, between which nothing is atomic: messages are handed \
                    over after the append",

@@ -39,7 +39,7 @@ fn render(results: &Results, show: impl Fn(&Table) -> String) -> String {
     let mut out = vec![about(results)];
     for interface in interfaces(results) {
         out.push(format!("### {interface}\n\n{}", show(&figures(results, interface))));
-        out.push(show(&promises(results, interface)));
+        out.push(promises(results, interface));
     }
     out.join("\n")
 }
@@ -63,10 +63,10 @@ fn about(results: &Results) -> String {
     };
     let counted = match &results.not_counted {
         Some(why) => format!("Syncs were not counted: {why}.\n"),
-        None => "Syncs were counted in a run of their own, with 20 calls of each workload.\n".to_owned(),
+        None => "Syncs were counted in a run of their own, of a few calls each.\n".to_owned(),
     };
     format!(
-        "{}, {} processors, {} GiB, {}, {}. {} rounds; median (least .. most).\n\
+        "{}, {} processors, {} GiB, {}, {}. {} round(s); median (least .. most).\n\
          Streams of {} events are read; what writes has at most as many calls, and is cut off after {} s.\n\
          The device writes and syncs a page in {} us (p50), {} us (p99).\n{load}{counted}",
         machine.processor,
@@ -169,12 +169,12 @@ fn show_times(ratio: &Series) -> String {
     })
 }
 
-fn promises(results: &Results, interface: &str) -> Table {
-    let mut table = Table::new(["store", "a write, when it returns", "what it does, and how it is used"]);
-    for note in results.stores.iter().filter(|note| note.interface == interface) {
-        table.row([note.name.clone(), note.promise.words().to_owned(), note.used.clone()]);
-    }
-    table
+/// A line for each store: tables are made for short cells.
+fn promises(results: &Results, interface: &str) -> String {
+    let of_interface = results.stores.iter().filter(|note| note.interface == interface);
+    of_interface
+        .map(|note| format!("- **{}** ({}): {}\n", note.name, note.promise.words(), note.used))
+        .collect()
 }
 
 #[cfg(test)]

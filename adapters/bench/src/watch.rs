@@ -5,12 +5,15 @@
 
 use measure::{Context, Outcome, syncs};
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// How many tasks append at once.
 pub(crate) const TASKS: usize = 16;
+
+/// How many calls each of them has at least, if it is not cut off: with fewer, they would not meet.
+const CALLS_MIN: usize = 10;
 
 /// One workload on one store, once.
 pub(crate) struct Lap {
@@ -77,7 +80,7 @@ impl Watch {
         F: Future<Output = Outcome<()>> + Send,
         C: FnMut(usize) -> F + Send + 'static,
     {
-        let (each, limit) = (self.events.div_ceil(TASKS), self.limit);
+        let (each, limit) = (self.events.div_ceil(TASKS).max(CALLS_MIN), self.limit);
         let mut tasks = JoinSet::new();
         self.mark(syncs::mark_begin)?;
         let begun = Instant::now();
@@ -132,7 +135,7 @@ impl Watch {
         Ok(())
     }
 
-    fn mark(&self, set: fn(&std::path::Path) -> Outcome<()>) -> Outcome<()> {
+    fn mark(&self, set: fn(&Path) -> Outcome<()>) -> Outcome<()> {
         self.marks.as_deref().map_or(Ok(()), set)
     }
 }
