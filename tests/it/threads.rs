@@ -1,7 +1,7 @@
 //! Many threads on one log, on a real disk: appends, pipelines and readers at once.
 
 use annals::{EventLog, ExpectedVersion, NewEvent, Options, Pending};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Every thread owns a stream and must see each of its own appends at once; readers must never see a gap, a step back, or half
 /// of a batch that went to two streams.
@@ -69,6 +69,34 @@ fn writers_and_readers_agree_at_every_moment() {
     let log = EventLog::open(dir.path()).unwrap();
     assert_eq!(log.last_position(), 8 * 150 * 3);
     assert!(log.recovery().segments > 3);
+}
+
+/// However many streams a batch goes to, and though each is asked for all the time: the first and the last that it shows.
+#[test]
+fn a_batch_over_many_streams_is_seen_at_once() {
+    const STREAMS: usize = 300;
+    let log = EventLog::in_memory().unwrap();
+    let names: Vec<String> = (0..STREAMS).map(|i| format!("s{i}")).collect();
+    let changes = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut last = 0;
+            while changes.load(Ordering::Relaxed) < 500 {
+                let first = log.stream_version(&names[0]);
+                assert!(log.stream_version(&names[STREAMS - 1]) >= first, "half of a batch");
+                changes.fetch_add(usize::from(first != last), Ordering::Relaxed);
+                last = first;
+            }
+        });
+        // Until the reader has come across many of them.
+        for version in (0..).take_while(|_| !reader.is_finished()) {
+            let mut batch = log.batch();
+            for name in &names {
+                batch = batch.append(name, ExpectedVersion::Exact(version), &[NewEvent::new("T", "")]);
+            }
+            batch.commit().unwrap();
+        }
+    });
 }
 
 #[test]
