@@ -66,7 +66,7 @@ pub(crate) fn entries() -> Vec<Entry> {
             name: "InMemory stores",
             promise: Promise::Memory,
             used: "`InMemoryEventStore` beside `InMemoryOutboxStore`, between which nothing is atomic: messages are handed \
-                   over after the append",
+                   over after the append; claiming and acknowledging go through all messages",
             run: |_, watch| {
                 let (events, outbox) = (InMemoryEventStore::new(), InMemoryOutboxStore::new());
                 async move { workloads(&Stores { events, outbox, is_pair: true }, watch).await }.boxed_local()

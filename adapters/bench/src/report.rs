@@ -132,7 +132,14 @@ fn times_annals(results: &Results, figure: &Figure, note: &Note) -> String {
         return "1".to_owned();
     }
     let ratio = show_times(&ratio);
-    if is_durable(figure, note) { ratio } else { format!("{ratio}, not durable") }
+    let is_annals_durable = results
+        .figure(&figure.interface, &figure.workload, ANNALS)
+        .is_none_or(|annals| !annals.lacks_syncs());
+    match (is_durable(figure, note), is_annals_durable) {
+        (true, true) => ratio,
+        (true, false) => format!("{ratio}, of what is not durable"),
+        (false, _) => format!("{ratio}, not durable"),
+    }
 }
 
 fn is_durable(figure: &Figure, note: &Note) -> bool {

@@ -52,7 +52,12 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<Results> {
     };
     for round in 1..=arguments.rounds {
         results.device.push(SyncLatency::measure(&dir, 500)?);
-        for entry in &entries {
+        // There and back: nobody is always the first.
+        let mut order: Vec<&Entry> = entries.iter().collect();
+        if round % 2 == 0 {
+            order.reverse();
+        }
+        for entry in order {
             eprintln!("round {round}: {}, {}", entry.interface, entry.name);
             let work = tempfile::tempdir_in(&dir)?;
             let watch = Watch::new(arguments.events, arguments.limit, None);
