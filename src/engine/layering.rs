@@ -15,7 +15,7 @@ use crate::format::segment::SegmentHeader;
 use crate::index::Index;
 use crate::index::build::build;
 use crate::layer::{Layer, MakeError, Range, merge};
-use crate::segment::name::{CHECKPOINT, CLOSED, index_name};
+use crate::segment::name::{CHECKPOINT, CLOSED, INDEX_TEMPORARY, index_name};
 use crate::storage::Storage;
 use crate::types::{Location, ReadMode};
 use crossbeam_channel::Receiver;
@@ -49,7 +49,12 @@ impl Shared {
         loop {
             match self.settle_step(&mut next_number, stop, merges) {
                 Ok(Step::Done) => *self.index_fault.lock() = None,
-                Ok(Step::NothingToDo) | Err(MakeError::Stopped | MakeError::TooLarge) => return,
+                Ok(Step::NothingToDo) | Err(MakeError::TooLarge) => return,
+                Err(MakeError::Stopped) => {
+                    // What stays is removed by the next open, which would tell of it.
+                    let _ = self.storage.remove(INDEX_TEMPORARY);
+                    return;
+                }
                 Err(MakeError::Damage(damage)) => self.mend(&damage),
                 Err(MakeError::Io(fault)) => {
                     *self.index_fault.lock() = Some(fault);

@@ -5,7 +5,7 @@
 use crate::backend::{Backend, NAME, next};
 use crate::error::Error;
 use crate::stored::{agree, decode, encode, name};
-use annals::{AppendError, EventLog, ExpectedVersion, NewEvent, OpenError, Query, RecordedEvent};
+use annals::{AppendError, Durability, EventLog, ExpectedVersion, NewEvent, OpenError, Query, RecordedEvent};
 use annals_adapter::Names;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -110,10 +110,12 @@ impl ExecutionStore {
             let payloads: Vec<Vec<u8>> = events.iter().map(payload).collect::<Result<_, _>>()?;
             let event = |(event, payload)| NewEvent::new(type_of(event), payload).with_metadata(&metadata);
             let events: Vec<NewEvent<'_>> = events.iter().zip(&payloads).map(event).collect();
-            self.log().tenant(&owner).submit(&stream, ExpectedVersion::Any, &events)?
+            // Whatever the log was opened with.
+            let batch = self.log().batch().durability(Durability::Synced).in_tenant(&owner);
+            batch.append(&stream, ExpectedVersion::Any, &events).submit()?
         };
         match pending.await {
-            Ok(appended) => Ok(appended.first_version),
+            Ok(appended) => Ok(appended.streams.first().map_or(0, |stream| stream.first_version)),
             Err(AppendError::ForeignTenant { .. }) => {
                 Err(Error::ForeignTenant { execution: execution.to_string(), tenant: tenant.to_string() })
             }

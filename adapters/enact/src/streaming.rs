@@ -6,7 +6,7 @@ use crate::backend::{Backend, NAME, next};
 use crate::error::Error;
 use crate::seen::Seen;
 use crate::stored::{agree, decode, encode, name};
-use annals::{EventLog, ExpectedVersion, NewEvent, OpenError, Query, ReadError, RecordedEvent};
+use annals::{Durability, EventLog, ExpectedVersion, NewEvent, OpenError, Query, ReadError, RecordedEvent};
 use annals_adapter::Names;
 use async_trait::async_trait;
 use enact_core::kernel::persistence::StorageBackend;
@@ -92,7 +92,9 @@ impl StreamingStore {
         let stream = name(&self.executions, "execution id", event.context.execution_id.as_str())?;
         let payload = encode(&event)?;
         let new = NewEvent::new(event.event_type.as_str(), &payload).with_metadata("{}");
-        let appended = self.log().submit(&stream, ExpectedVersion::Any, &[new])?.await?;
+        // Whatever the log was opened with.
+        let batch = self.log().batch().durability(Durability::Synced);
+        let appended = batch.append(&stream, ExpectedVersion::Any, &[new]).submit()?.await?;
         Ok(EventLogEntry::new(appended.first_position, event))
     }
 

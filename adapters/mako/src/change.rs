@@ -6,7 +6,7 @@
 
 use crate::failure::{Failure, Part};
 use crate::store::MakoStore;
-use annals::{AppendError, BatchAppended, BatchBuilder, KeptCondition, KeptValue};
+use annals::{AppendError, BatchAppended, BatchBuilder, Durability, KeptCondition, KeptValue};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -126,7 +126,8 @@ impl MakoStore {
         batch: BatchBuilder<'_>,
         changes: &Changes,
     ) -> Result<Option<BatchAppended>, Failure> {
-        let done = match changes.add_to(batch).submit() {
+        // Whatever the log was opened with: who has an answer rests on it.
+        let done = match changes.add_to(batch).durability(Durability::Synced).submit() {
             Ok(pending) => pending.await,
             Err(error) => Err(error),
         };

@@ -7,7 +7,7 @@ use crate::failure::{Failure, Part};
 use crate::json;
 use crate::store::MakoStore;
 use crate::{deadline, outbox, registry};
-use annals::{AppendError, ExpectedVersion, NewEvent, Query, RecordedEvent, StreamAppended};
+use annals::{AppendError, Durability, ExpectedVersion, NewEvent, Query, RecordedEvent, StreamAppended};
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -122,8 +122,9 @@ impl MakoStore {
     pub(crate) fn rejected(
         &self,
         record: &Stamped<'_>,
-    ) -> Result<annals::Pending<annals::Appended>, AppendError> {
-        self.log.submit(&self.places.dead_letters, ExpectedVersion::Any, &[record.as_new()])
+    ) -> Result<annals::Pending<annals::BatchAppended>, AppendError> {
+        let batch = self.log.batch().durability(Durability::Synced);
+        batch.append(&self.places.dead_letters, ExpectedVersion::Any, &[record.as_new()]).submit()
     }
 }
 

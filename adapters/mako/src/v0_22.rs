@@ -26,7 +26,7 @@ mod snapshots;
 
 use crate::inbox::{Claimed, Settle, check_key};
 use crate::store::MakoStore;
-use annals::{AppendError, Appended, Pending};
+use annals::{AppendError, BatchAppended, Pending};
 use mako::dead_letter::{DeadLetterReason, DeadLetterSink};
 use mako::deadline::Deadline;
 use mako::envelope::{EventEnvelope, NewEvent};
@@ -219,8 +219,8 @@ impl DeadLetterSink for MakoStore {
 }
 
 /// Waits elsewhere until a rejection is durable: while it waits for room, it would be withdrawn with its handle.
-fn see_off(pending: Pending<Appended>) {
-    let told = |done: Result<Appended, AppendError>| {
+fn see_off(pending: Pending<BatchAppended>) {
+    let told = |done: Result<BatchAppended, AppendError>| {
         if let Err(error) = done {
             tracing::error!("a rejected message could not be recorded: {error}");
         }

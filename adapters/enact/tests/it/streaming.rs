@@ -1,11 +1,13 @@
 //! The runtime's event log: what is ours beyond what all stores agree on.
 
 use crate::kit::{as_json, directory, emitted, id, in_memory, numbered, open, tenant};
-use annals::{ExpectedVersion, NewEvent};
+use annals::{Durability, ExpectedVersion, NewEvent, Options};
 use annals_enact::{ExecutionStore, StreamingStore};
 use enact_core::kernel::persistence::{EventStore as _, StorageBackend};
 use enact_core::streaming::EventStore;
+use proving::Gated;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[tokio::test]
 async fn an_empty_log_is_zero_and_everything_is_after_zero() {
@@ -109,4 +111,20 @@ async fn it_is_used_as_a_trait_object_and_its_clones_are_the_same_store() {
     let backend: Arc<dyn StorageBackend> = Arc::new(store);
     backend.shutdown().await.unwrap();
     assert!(shared.append(emitted("e", 2)).await.is_err(), "they share what was shut down");
+}
+
+/// Whoever opened the log may have asked for less: not on behalf of these traits. What is not durable is not visible either.
+#[tokio::test]
+async fn what_is_written_is_durable_however_the_log_was_opened() {
+    for durability in [Durability::Sequenced, Durability::Written] {
+        let slow = Arc::new(Gated::slow(Duration::from_millis(5)));
+        let log = Options::new().durability(durability).open_storage(slow).unwrap();
+        let (ours, executions) = (StreamingStore::new(log.clone()), ExecutionStore::new(log.clone()));
+        for round in 0..3 {
+            ours.append(emitted("e", round)).await.unwrap();
+            assert_eq!(log.last_position(), 2 * round + 1);
+            executions.append(&id("e"), &tenant("t"), numbered(round)).await.unwrap();
+            assert_eq!(log.last_position(), 2 * round + 2);
+        }
+    }
 }

@@ -1,18 +1,24 @@
 //! One append with all that belongs to it: everything or nothing.
 
-use super::append_all;
 use super::make::{
     changed, correlation, deadline, event, events, json_of, numbers, second, stream, workflow,
 };
+use super::mako::dead_letter::{AuditContext, DeadLetterReason as Reason};
 use super::mako::deadline::DeadlineStore;
 use super::mako::error::EngineError;
 use super::mako::event_store::{EventStore, ExpectedVersion};
+use super::mako::ids::Pid;
 use super::mako::outbox::{OutboxMessage, OutboxStore, PendingOutbox};
 use super::mako::registry::ProcessRegistry;
 use super::mako::trace_ctx::TRACEPARENT;
+use super::{append_all, reject};
 use crate::shelf::{Shelf, fresh, names};
+use annals::{Durability, Options};
 use annals_mako::MakoStore;
+use proving::Gated;
 use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
 use time::OffsetDateTime;
 
 const NEW: ExpectedVersion = ExpectedVersion::NoStream;
@@ -181,4 +187,24 @@ async fn what_is_too_large_says_what_it_is_and_lands_nowhere() {
     );
     is_empty(&store);
     append_all(&store, &long, NEW, &events(1), &[outgoing(1)], &[], &[]).await.unwrap();
+}
+
+/// Whoever opened the log may have asked for less: not on behalf of these traits.
+#[tokio::test]
+async fn what_is_written_is_durable_however_the_log_was_opened() {
+    for durability in [Durability::Sequenced, Durability::Written] {
+        let slow = Arc::new(Gated::slow(Duration::from_millis(5)));
+        let log = Options::new().durability(durability).open_storage(slow).unwrap();
+        let store = MakoStore::new(log.clone());
+        // What is not durable is not visible either.
+        let id = stream("process/t/1");
+        append_all(&store, &id, NEW, &events(2), &[outgoing(1)], &[], &[]).await.unwrap();
+        assert_eq!(log.last_position(), 2);
+        assert_eq!(EventStore::load(&store, &id).await.unwrap().len(), 2);
+        let message = all_pending(&store).await.remove(0);
+        store.acknowledge(message.message_id).await.unwrap();
+        assert_eq!(all_pending(&store).await.len(), 0);
+        reject(&store, &Reason::UnknownPid { pid: Pid::new(1), context: AuditContext::now() }).await;
+        assert_eq!(log.last_position(), 3);
+    }
 }
