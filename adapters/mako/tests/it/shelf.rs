@@ -19,9 +19,13 @@ pub fn fresh() -> Shelf {
 impl Shelf {
     /// Closes the log and opens it again.
     pub fn reopen(self) -> Shelf {
-        let Shelf { store, dir } = self;
-        store.log().close().unwrap();
-        Shelf { store: MakoStore::open(dir.path()).unwrap(), dir }
+        self.log().close().unwrap();
+        Shelf { store: self.open_again(), dir: self.dir }
+    }
+
+    /// Opens the log, which was closed.
+    pub fn open_again(&self) -> MakoStore {
+        MakoStore::open(self.dir.path()).unwrap()
     }
 }
 

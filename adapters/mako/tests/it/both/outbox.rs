@@ -228,7 +228,7 @@ async fn nothing_is_left_of_what_was_acknowledged() {
         for (name, directory) in [("never used", fresh()), ("all acknowledged", directory)] {
             directory.log().close().unwrap();
             let begun = std::time::Instant::now();
-            let store = directory.reopen();
+            let store = directory.open_again();
             let opened = begun.elapsed();
             assert!(store.pending(9, second(count)).await.unwrap().is_empty());
             println!("{name}: opened in {opened:?}, asked in {:?}", begun.elapsed() - opened);
