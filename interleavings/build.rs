@@ -4,8 +4,10 @@
 //! Owns the making of the copies. A change that no longer applies fails the build.
 
 mod breaks;
+mod breaks_of_versions;
 
-use breaks::{BREAKS, Break, LOG, PROGRESS, PROGRESS_SCENARIOS, VERSIONS, VERSIONS_SCENARIOS, WATCHERS};
+use breaks::{BREAKS, Break, LOG, PROGRESS, PROGRESS_SCENARIOS, WATCHERS};
+use breaks_of_versions::{VERSIONS, VERSIONS_SCENARIOS};
 use std::path::Path;
 use std::{env, fs};
 
@@ -23,10 +25,11 @@ const FILES: [&[(&str, &str)]; 3] = [
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=breaks.rs");
+    println!("cargo::rerun-if-changed=breaks_of_versions.rs");
     for (_, file) in FILES.concat() {
         println!("cargo::rerun-if-changed={file}");
     }
-    let text: String = BREAKS.iter().map(copy).collect();
+    let text: String = BREAKS.iter().chain(breaks_of_versions::BREAKS).map(copy).collect();
     fs::write(Path::new(&env::var("OUT_DIR").unwrap()).join("broken.rs"), text).unwrap();
 }
 
