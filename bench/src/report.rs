@@ -97,8 +97,7 @@ pub(crate) fn write(results: &Results, arguments: &Arguments) -> Outcome<()> {
     for (title, image) in images {
         markdown += &format!("\n![{title}]({})\n", beside(target, &image)?);
     }
-    let old = fs::read_to_string(target).unwrap_or_default();
-    fs::write(target, between_marks(&old, &markdown)).context(|| format!("write {}", target.display()))
+    measure::marks::put(target, "annals-bench report", &markdown)
 }
 
 /// The path of a file as a Markdown file names it.
@@ -106,18 +105,6 @@ fn beside(markdown: &Path, file: &Path) -> Outcome<String> {
     let parent = markdown.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (parent, file) = (parent.canonicalize()?, file.canonicalize()?);
     Ok(file.strip_prefix(parent).unwrap_or(&file).to_string_lossy().into_owned())
-}
-
-const BEGIN: &str = "<!-- figures: written by `annals-bench report` -->\n";
-const END: &str = "<!-- end of the figures -->\n";
-
-/// The figures in a file that people write, too: between marks, if it has them, else as the whole file.
-fn between_marks(old: &str, figures: &str) -> String {
-    let figures = format!("{BEGIN}\n{figures}\n{END}");
-    match old.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1))) {
-        Some((before, after)) => format!("{before}{figures}{after}"),
-        None => figures,
-    }
 }
 
 fn render(results: &Results, show: impl Fn(&Table) -> String) -> String {
@@ -359,17 +346,6 @@ fn grouped(number: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{BEGIN, END, between_marks};
-
-    #[test]
-    fn what_people_wrote_stays() {
-        let old = format!("# Performance\n{BEGIN}old\n{END}Why.\n");
-        let new = between_marks(&old, "new");
-        assert_eq!(new, format!("# Performance\n{BEGIN}\nnew\n{END}Why.\n"));
-        assert_eq!(between_marks(&new, "new"), new);
-        assert_eq!(between_marks("", "new"), format!("{BEGIN}\nnew\n{END}"));
-    }
-
     #[test]
     fn thousands_stand_apart() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(super::grouped), ["0", "999", "1,000", "1,234,567"]);

@@ -1,7 +1,7 @@
 //! Heads: the state of a stream or a kept value as conditions see it, durable or not.
 //!
-//! Owns the meaning of the conditions (the docs of `ExpectedVersion` and `KeptCondition`), and the states that are not
-//! visible yet.
+//! Owns the meaning of the conditions (the docs of `ExpectedVersion` and `KeptCondition`), and the states of the streams that
+//! changed last: must never forget one that is not visible yet.
 
 use crate::index::state::StreamState;
 use crate::types::{ExpectedVersion, KeptCondition};

@@ -114,6 +114,11 @@ impl<C> Parties<C> {
         self.names.get(at as usize..(at + len) as usize).unwrap_or_default()
     }
 
+    /// How many it has memory for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.parties.capacity()
+    }
+
     /// Forgets them all, and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.parties.clear();

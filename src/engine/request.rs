@@ -20,9 +20,9 @@ thread_local! {
     static SPARE: Cell<Option<Box<Request>>> = const { Cell::new(None) };
 }
 
-/// The body and the sections of an append whose memory is used again.
+/// The body, and the sections and parties, of an append whose memory is used again.
 const SPARE_BYTES_MAX: usize = 1 << 20;
-const SPARE_DRAFTS_MAX: usize = 1 << 10;
+const SPARE_PARTS_MAX: usize = 1 << 10;
 
 /// One section of the frame to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,9 @@ impl Request {
         self.tenant = None;
         (self.body_checksum, self.events, self.has_key) = (0, 0, false);
         // A large one must not pin its memory for ever, and an empty one has none to leave.
-        if (1..=SPARE_BYTES_MAX).contains(&self.body.capacity()) && self.drafts.capacity() <= SPARE_DRAFTS_MAX
+        let parts = [self.drafts.capacity(), self.streams.capacity(), self.kept.capacity()];
+        if (1..=SPARE_BYTES_MAX).contains(&self.body.capacity())
+            && parts.into_iter().all(|parts| parts <= SPARE_PARTS_MAX)
         {
             let _ = SPARE.try_with(|spare| spare.set(Some(self)));
         }
@@ -368,5 +370,33 @@ mod tests {
         keyless.append("a", any, &[event(), one]).unwrap();
         keyless.append("b", any, &[two]).unwrap();
         assert!(!keyless.has_key);
+    }
+
+    #[test]
+    fn nothing_but_memory_is_left_to_the_next_one() {
+        let any = ExpectedVersion::Any;
+        let mut first = request(1 << 20);
+        first.name_tenant("t").unwrap();
+        first.append("a", any, &[event().with_id(Uuid::from_u128(1))]).unwrap();
+        first.require("b", ExpectedVersion::NoStream).unwrap();
+        first.keep("k", KeptCondition::Absent, Some(b"v")).unwrap();
+        first.seal().unwrap();
+        let memory = first.body.capacity();
+        first.recycle();
+        let next = request(1 << 10);
+        assert!(next.streams.is_empty() && next.kept.is_empty() && next.drafts.is_empty());
+        assert!(next.body.is_empty() && next.ids.is_empty() && next.tenant.is_none() && !next.has_key);
+        assert_eq!((next.events, next.body_checksum, next.bytes_max), (0, 0, 1 << 10));
+        assert_eq!(next.body.capacity(), memory);
+        // What is large goes, whatever it is that is large.
+        let mut large = request(1 << 30);
+        large.append("a", any, &[NewEvent::new("T", &vec![0; SPARE_BYTES_MAX + 1])]).unwrap();
+        large.recycle();
+        let mut many = request(1 << 30);
+        assert_eq!(many.body.capacity(), 0);
+        many.append("a", any, &[event()]).unwrap();
+        (0..=SPARE_PARTS_MAX).for_each(|i| many.require(&i.to_string(), any).unwrap());
+        many.recycle();
+        assert_eq!(request(1 << 20).body.capacity(), 0);
     }
 }

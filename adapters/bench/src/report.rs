@@ -5,12 +5,8 @@
 
 use crate::results::{Figure, Note, Results};
 use crate::store::{ANNALS, ANNALS_IN_MEMORY, Promise};
-use measure::{Context, Outcome, Series, Table, Unit};
-use std::fs;
+use measure::{Outcome, Series, Table, Unit};
 use std::path::Path;
-
-const BEGIN: &str = "<!-- figures: written by `annals-adapters-bench --write` -->\n";
-const END: &str = "<!-- end of the figures -->\n";
 
 /// A load above this one means that the machine did other work.
 const QUIET: f64 = 0.5;
@@ -22,17 +18,7 @@ pub(crate) fn text(results: &Results) -> String {
 
 /// Puts the report as Markdown into a file that people write, too: between the marks, if it has them, else behind the rest.
 pub(crate) fn write(results: &Results, file: &Path) -> Outcome<()> {
-    let old = fs::read_to_string(file).unwrap_or_default();
-    let new = between_marks(&old, &render(results, Table::markdown));
-    fs::write(file, new).context(|| format!("write {}", file.display()))
-}
-
-fn between_marks(old: &str, figures: &str) -> String {
-    let figures = format!("{BEGIN}\n{figures}\n{END}");
-    match old.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1))) {
-        Some((before, after)) => format!("{before}{figures}{after}"),
-        None => format!("{old}{figures}"),
-    }
+    measure::marks::put(file, "annals-adapters-bench --write", &render(results, Table::markdown))
 }
 
 fn render(results: &Results, show: impl Fn(&Table) -> String) -> String {
@@ -186,16 +172,8 @@ fn promises(results: &Results, interface: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{BEGIN, END, between_marks, text};
+    use super::text;
     use crate::results::tests::sample;
-
-    #[test]
-    fn what_people_wrote_stays() {
-        let old = format!("# Title\n{BEGIN}old\n{END}Why.\n");
-        let new = between_marks(&old, "new");
-        assert_eq!(new, format!("# Title\n{BEGIN}\nnew\n{END}Why.\n"));
-        assert_eq!(between_marks(&new, "new"), new);
-    }
 
     #[test]
     fn a_ratio_with_what_is_not_durable_is_marked() {

@@ -8,6 +8,7 @@ pub mod device;
 pub mod disk;
 pub mod json;
 pub mod machine;
+pub mod marks;
 pub mod process;
 pub mod series;
 pub mod syncs;
