@@ -201,7 +201,7 @@ impl Shared {
         let needs_space = seq.needs_space.is_some();
         self.release(seq);
         if !self.options.background {
-            self.maintain(false);
+            self.maintain();
             self.settle_index(&self.stop_indexing, true);
             if needs_space {
                 // The append that waited has room now, or its answer; the room must be used by somebody.

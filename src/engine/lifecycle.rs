@@ -23,7 +23,7 @@ impl Shared {
     /// Starts the threads, if the options want them.
     pub(crate) fn start_threads(self: &Arc<Self>) -> io::Result<()> {
         if !self.options.background {
-            self.maintain(false);
+            self.maintain();
             self.settle_index(&self.stop_indexing, true);
             return Ok(());
         }

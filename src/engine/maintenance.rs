@@ -17,20 +17,25 @@ use std::time::Duration;
 const ZERO_PAUSE: Duration = Duration::from_micros(850);
 /// Zeros run ahead of the log's growth by this many bytes at least.
 const ZERO_LEAD: u64 = 1 << 20;
-/// A log that grew by more than this between two steps is being filled in bulk: zeros would only double the bytes.
-const BULK_BYTES: u64 = 512 << 10;
+/// Space that was not zeroed costs a commit a change of the file's metadata, as much as writing some hundred kilobytes. A log
+/// whose commits are larger than this is being filled in bulk: zeros would only double its bytes.
+const BULK_COMMIT: u64 = 128 << 10;
+/// How long zeros are left alone then, before the next look.
+const BULK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the maintenance should look at again, and when.
 pub(crate) enum Again {
     /// There is more to zero.
     Soon,
+    /// There is, but not while the log is being filled in bulk.
+    Bulk,
     /// When the log has grown.
     Later,
 }
 
 impl Shared {
-    /// Does what is to be done. `bulk`: leave the zeros alone for now.
-    pub(crate) fn maintain(&self, bulk: bool) -> Again {
+    /// Does what is to be done.
+    pub(crate) fn maintain(&self) -> Again {
         let (wanted, needed) = {
             let seq = self.seq.lock();
             if seq.poisoned.is_some() {
@@ -47,7 +52,7 @@ impl Shared {
             // Without it, open has one witness less; the next roll or close writes another.
             let _ = self.note(|checkpoint| checkpoint.place = place);
         }
-        if bulk { Again::Soon } else { self.zero_ahead() }
+        self.zero_ahead()
     }
 
     /// Makes the spare that is missing, or lets the one that is too small grow, and tells the sequencer. On failure the
@@ -101,10 +106,13 @@ impl Shared {
 
     /// Zeros a step of the spare, as far as the log has grown towards it.
     fn zero_ahead(&self) -> Again {
-        let (used, capacity) = {
+        let (used, capacity, commit_bytes) = {
             let seq = self.seq.lock();
-            (seq.open.end(), seq.tail.header.capacity)
+            (seq.open.end(), seq.tail.header.capacity, seq.commit_bytes)
         };
+        if commit_bytes > BULK_COMMIT {
+            return Again::Bulk;
+        }
         let mut spare = self.spare.lock();
         let Some(spare) = spare.as_mut() else { return Again::Later };
         let target = (spare.capacity as f64 * 2.0 * used as f64 / capacity as f64) as u64 + ZERO_LEAD;
@@ -114,17 +122,19 @@ impl Shared {
 
     /// The life of the maintenance thread: until its bell is taken away.
     pub(crate) fn run_maintenance(&self, bell: &Receiver<()>) {
-        let mut bulk = false;
+        let mut seen = 0;
         loop {
-            let before = self.seq.lock().appended_bytes;
-            let rung = match self.maintain(bulk) {
+            let again = self.maintain();
+            let appended = self.seq.lock().appended_bytes;
+            let grows = std::mem::replace(&mut seen, appended) != appended;
+            let rung = match again {
                 Again::Soon => bell.recv_timeout(ZERO_PAUSE),
-                Again::Later => bell.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Again::Bulk if grows => bell.recv_timeout(BULK_PAUSE),
+                Again::Bulk | Again::Later => bell.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             if rung == Err(RecvTimeoutError::Disconnected) {
                 return;
             }
-            bulk = self.seq.lock().appended_bytes - before > BULK_BYTES;
         }
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct Sequencer {
     pub(crate) says_closed: bool,
     /// Bytes of all frames since open.
     pub(crate) appended_bytes: u64,
+    /// What a commit holds lately: a mean over some of them.
+    pub(crate) commit_bytes: u64,
     /// The writer thread sleeps without an alarm.
     pub(crate) writer_sleeps: bool,
     /// Who waits for an answer that is there now; woken by whoever lets go of the lock.
@@ -121,6 +123,7 @@ impl Sequencer {
             lazy_since: None,
             says_closed: false,
             appended_bytes: 0,
+            commit_bytes: 0,
             writer_sleeps: false,
             to_wake: Vec::new(),
             queue: VecDeque::new(),

@@ -235,6 +235,7 @@ impl Sequencer {
         if pad && self.open.frames > 0 {
             self.pad();
         }
+        self.commit_bytes = (7 * self.commit_bytes + self.open.end() - self.open.start) / 8;
         let mut next = self.spare_batch.take().unwrap_or_default();
         next.follow(&self.open);
         let mut batch = std::mem::replace(&mut self.open, next);

@@ -8,7 +8,7 @@ use crate::format::cell::{BUCKET_BYTES, BUCKET_SLOTS, Slot, bucket_of, seal};
 use crate::format::layer::PartPlace;
 use crate::format::row::ROW_HEAD_BYTES;
 use crate::layer::MakeError;
-use crate::layer::part::{Draft, Plan};
+use crate::layer::part::{Draft, Plan, Rows};
 
 /// How many rows a bucket is made for: little enough that few run over.
 const ROWS_PER_BUCKET: u64 = 4;
@@ -39,6 +39,7 @@ fn write_in_passes(
 ) -> Result<PartPlace, MakeError> {
     let count = buckets_for(rows.count);
     let mut written = 0;
+    let mut out = Rows::new(offset);
     let mut over: Vec<Slot> = Vec::new();
     while written < count {
         let range = written..(written + at_once).min(count);
@@ -50,19 +51,17 @@ fn write_in_passes(
                 pass.add(bucket - range.start, Slot::new(hash, offset));
             }
         })?;
-        pass.write(draft, offset + written * BUCKET_BYTES as u64)?;
+        pass.write(draft, &mut out)?;
         over = pass.over;
         written = range.end;
     }
     // What runs over the last one stands behind it.
-    let mut all = written;
     for slots in over.chunks(BUCKET_SLOTS) {
         let mut pass = Pass::new(1);
         slots.iter().for_each(|slot| pass.add(0, *slot));
-        pass.write(draft, offset + all * BUCKET_BYTES as u64)?;
-        all += 1;
+        pass.write(draft, &mut out)?;
     }
-    Ok(PartPlace { offset, len: all * BUCKET_BYTES as u64, count })
+    Ok(PartPlace { count, ..out.finish(draft)? })
 }
 
 /// Buckets that stand one behind the other.
@@ -85,21 +84,14 @@ impl Pass {
         }
     }
 
-    fn write(&self, draft: &Draft, offset: u64) -> Result<(), MakeError> {
-        let mut at = offset;
-        let mut out = Vec::new();
-        for buckets in self.buckets.chunks(READ_BYTES / BUCKET_BYTES) {
-            out.clear();
-            for bucket in buckets {
-                let mut raw = [0; BUCKET_BYTES];
-                for (slot, place) in bucket.iter().flatten().zip(raw.chunks_exact_mut(8)) {
-                    slot.put(place);
-                }
-                seal(&mut raw, draft.salt, at + out.len() as u64);
-                out.extend_from_slice(&raw);
+    fn write(&self, draft: &Draft, out: &mut Rows) -> Result<(), MakeError> {
+        for bucket in &self.buckets {
+            let mut raw = [0; BUCKET_BYTES];
+            for (slot, place) in bucket.iter().flatten().zip(raw.chunks_exact_mut(8)) {
+                slot.put(place);
             }
-            draft.write(at, &out)?;
-            at += out.len() as u64;
+            seal(&mut raw, draft.salt, out.next_in_file());
+            out.add(draft, |out| out.extend_from_slice(&raw))?;
         }
         Ok(())
     }
@@ -129,7 +121,6 @@ mod tests {
     use super::*;
     use crate::format::cell::content;
     use crate::format::row::{TenantRow, encode};
-    use crate::layer::part::Rows;
     use crate::storage::{Memory, Storage};
 
     /// In whatever passes: each row is found from its bucket on, before one that is not full.
