@@ -41,6 +41,8 @@ impl Shared {
     fn look_for_version(&self, id: &str, hash: u64, keep: bool) -> Looked<u64> {
         let layers = {
             let view = self.view.read();
+            // On their way while memory is asked.
+            view.index.layers.iter().for_each(|layer| layer.prefetch(hash));
             if let Some(entry) = view.index.entry(id, hash) {
                 if keep {
                     self.versions.keep(id, hash, entry.state.version);

@@ -16,6 +16,9 @@ use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
+/// A row with a name of usual length takes so many lines of the processor's cache.
+const ROW_LINES: u64 = 3;
+
 #[derive(Debug)]
 enum Source {
     Mapped(Mapping),
@@ -223,6 +226,14 @@ impl LayerFile {
         raw: &'r [u8],
     ) -> Result<R, Damage> {
         row::decode(raw).map_err(|fault| self.damage_in(part, offset, fault))
+    }
+
+    /// Tells the processor that all of this row will be looked at, not only where its length stands.
+    #[inline]
+    pub(crate) fn prefetch_row(&self, part: Part, offset: u64) {
+        if let Source::Mapped(mapping) = &self.source {
+            mapping.prefetch(self.header.part(part).offset.saturating_add(offset), ROW_LINES);
+        }
     }
 
     /// Tells the processor that these buckets will be looked at soon.

@@ -13,16 +13,20 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How much of a part waits in memory at most, and at which offsets of the file it is written: a page cache that can holds what
-/// was written at once in pages of that size, and maps it so. To look something up then costs a step less of the page table:
-/// with pages of 4 KiB those steps are half of what a look-up in a large file takes.
-const BLOCK_BYTES: u64 = 2 << 20;
+/// How much of a part waits in memory before it is written.
+const BLOCK_BYTES: u64 = 256 << 10;
+/// The same of a large file. A page cache that can holds what was written at once, at a multiple of this size, in one page of
+/// that size, and maps it so: to look something up in the file costs a step less of the page table.
+const LARGE_BLOCK_BYTES: u64 = 2 << 20;
+/// From this size on a file is a large one: below it, the memory for its blocks costs more than they spare.
+const LARGE_BYTES: u64 = 32 << 20;
 
 /// The file being made.
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     pub(crate) file: Arc<dyn File>,
     pub(crate) salt: u64,
+    pub(crate) block_bytes: u64,
     /// Set by whoever wants the file no more.
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -59,6 +63,11 @@ impl Plan {
         self.next = (at + len_max).next_multiple_of(PAGE_BYTES as u64);
         at
     }
+
+    /// In blocks of which size a file with these parts is written, each at a multiple of it.
+    pub(crate) fn block_bytes(&self) -> u64 {
+        if self.next < LARGE_BYTES { BLOCK_BYTES } else { LARGE_BLOCK_BYTES }
+    }
 }
 
 /// A part whose pieces are of different lengths.
@@ -88,7 +97,7 @@ impl Rows {
         encode(&mut self.buffer);
         self.place.len += (self.buffer.len() - before) as u64;
         self.place.count += 1;
-        let in_last_block = (self.next_in_file() % BLOCK_BYTES) as usize;
+        let in_last_block = (self.next_in_file() % draft.block_bytes) as usize;
         if self.buffer.len() > in_last_block { self.flush(draft, in_last_block) } else { Ok(()) }
     }
 

@@ -29,6 +29,7 @@ impl LayerFile {
             for slot in Slot::all(&raw) {
                 used += 1;
                 if let Some(offset) = slot.offset_of(hash) {
+                    self.prefetch_row(rows, offset);
                     // A row that is found proves itself, whatever led to it.
                     let row = self.row(rows, offset)?;
                     match is_it(&row) {

@@ -112,7 +112,6 @@ impl LayerWriter {
         let (salt, _) = Uuid::new_v4().as_u64_pair();
         let mut plan = Plan::new();
         Ok(LayerWriter {
-            draft: Draft { file, salt, stop },
             number,
             marks: Cells::new(&mut plan, sizes.marks),
             streams: Rows::new(plan.place(sizes.stream_bytes)),
@@ -127,6 +126,7 @@ impl LayerWriter {
             tenant_order: Cells::new(&mut plan, sizes.tenants),
             bindings: Cells::new(&mut plan, sizes.bindings),
             frames: Cells::new(&mut plan, sizes.frames),
+            draft: Draft { file, salt, block_bytes: plan.block_bytes(), stop },
         })
     }
 
