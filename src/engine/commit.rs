@@ -24,7 +24,7 @@ use crate::types::{Durability, Location};
 use parking_lot::MutexGuard;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 impl Shared {
@@ -210,9 +210,20 @@ impl Shared {
         }
     }
 
-    /// Sees to it that what was just entered will be committed, or found space for.
+    /// Sees to it that what was submitted will be committed: by the writer, or where that takes no time, at once.
+    pub(crate) fn see_to_it(&self, seq: MutexGuard<'_, Sequencer>, written: bool) {
+        if written && self.options.background && seq.is_alone() && self.storage.is_memory() {
+            let seq = self.drive(seq);
+            return self.leave_role(seq);
+        }
+        self.notify_driver(&seq);
+        self.release(seq);
+    }
+
+    /// Tells whoever commits what was just entered, or finds space for it.
     pub(crate) fn notify_driver(&self, seq: &Sequencer) {
         if !seq.driving && seq.has_work() {
+            self.writer_hint.store(true, Ordering::Relaxed);
             self.writer_bell.notify_one();
         }
         if seq.needs_space.is_some() {

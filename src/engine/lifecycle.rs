@@ -1,11 +1,9 @@
-//! The writer thread, and the end of a log.
+//! The threads of an open log, and its end.
 //!
-//! Owns starting, stopping and closing. The writer thread drives whatever nobody else does, and writes the idle witness. A
-//! panic in a thread poisons the log and wakes everybody.
+//! Owns starting, stopping and closing. A panic in a thread poisons the log and wakes everybody.
 
 use crate::engine::answer::Wait;
-use crate::engine::lazies::LAZY_WITHIN;
-use crate::engine::sequencer::{Phase, Sequencer};
+use crate::engine::sequencer::Phase;
 use crate::engine::shared::{Shared, now};
 use crate::engine::watchers::Over;
 use crate::error::{CloseError, PoisonCause};
@@ -17,7 +15,6 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 impl Shared {
     /// Starts the threads, if the options want them.
@@ -63,64 +60,6 @@ impl Shared {
         self.role_bell.notify_all();
         self.release(seq);
         self.progress.fail(batch);
-    }
-
-    /// The life of the writer thread.
-    fn run_writer(&self) {
-        let mut seq = self.seq.lock();
-        loop {
-            if !seq.driving && seq.has_work() {
-                seq = self.drive(seq);
-                while seq.has_work() {
-                    seq = self.drive(seq);
-                }
-                self.leave_role(seq);
-                seq = self.seq.lock();
-                continue;
-            }
-            if matches!(seq.phase, Phase::Closed) || seq.poisoned.is_some() && seq.phase != Phase::Open {
-                return;
-            }
-            let witness_due = seq.unwitnessed_since.map(|since| since + self.options.idle_witness_after);
-            let lazies_due = seq.lazy_since.map(|since| since + LAZY_WITHIN);
-            let due = witness_due.into_iter().chain(lazies_due).min().filter(|_| seq.poisoned.is_none());
-            match due {
-                None => {
-                    seq.writer_sleeps = true;
-                    self.writer_bell.wait(&mut seq);
-                    seq.writer_sleeps = false;
-                    // The log comes to life again: so does what runs ahead of it.
-                    self.ring_maintenance();
-                }
-                Some(due) if Instant::now() < due => {
-                    self.writer_bell.wait_until(&mut seq, due);
-                }
-                // Somebody else commits just now; what that leaves is looked at later.
-                Some(_) if seq.driving || seq.phase != Phase::Open => {
-                    self.writer_bell.wait_for(&mut seq, self.options.idle_witness_after.min(LAZY_WITHIN / 4));
-                }
-                Some(due) if Some(due) == lazies_due => self.write_lazies(&mut seq),
-                Some(_) => {
-                    seq.witness(FrameKind::Idle);
-                    if seq.open.is_empty() {
-                        seq.unwitnessed_since = None;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Puts what was set lazily into the open batch. What finds no room is tried again after the same while.
-    fn write_lazies(&self, seq: &mut Sequencer) {
-        if let Err(Wait::Space { bytes }) = seq.stamp_lazies(now(), &self.view)
-            && !seq.has_queue()
-        {
-            seq.needs_space = Some(bytes);
-            self.ring_maintenance();
-        }
-        if seq.lazy_since.is_some() {
-            seq.lazy_since = Some(Instant::now());
-        }
     }
 
     /// Makes everything durable that was accepted, testifies to it, and lets the next one open the directory.

@@ -189,6 +189,7 @@ impl EventLog {
             stop_indexing: Arc::default(),
             lock: Mutex::new(lock),
             writer_bell: Condvar::new(),
+            writer_hint: AtomicBool::new(false),
             role_bell: Condvar::new(),
             maintenance_bell: Mutex::new(None),
             indexing_bell: Mutex::new(None),
@@ -299,8 +300,7 @@ impl EventLog {
         let shared = self.shared();
         let mut seq = shared.seq.lock();
         let entry = seq.enter(request, time, &shared.view);
-        shared.notify_driver(&seq);
-        shared.release(seq);
+        shared.see_to_it(seq, matches!(&entry, Entry::Sequenced(sequenced, _) if sequenced.written));
         match entry {
             Entry::Sequenced(sequenced, request) => {
                 request.recycle();
@@ -325,8 +325,7 @@ impl EventLog {
         let mut seq = shared.seq.lock();
         let entered = seq.try_enter(&request, time, &shared.view);
         let disk_full = seq.disk_full.clone();
-        shared.notify_driver(&seq);
-        shared.release(seq);
+        shared.see_to_it(seq, entered.as_ref().is_ok_and(|sequenced| sequenced.written));
         request.recycle();
         match (entered, disk_full) {
             (Ok(sequenced), _) => Ok(Pending::sequenced(shared.clone(), sequenced, names, level)),

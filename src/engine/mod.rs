@@ -53,6 +53,7 @@ mod tenant;
 mod view;
 mod wake;
 mod watchers;
+mod writer;
 
 pub use builder::BatchBuilder;
 pub use claim::Claim;

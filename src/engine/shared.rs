@@ -68,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) lock: Mutex<Option<Lock>>,
     /// Wakes the writer thread; used with `seq`.
     pub(crate) writer_bell: Condvar,
+    /// There may be work: for a writer that has not gone to sleep yet.
+    pub(crate) writer_hint: AtomicBool,
     /// Wakes those who wait for the role or for the end of a close; used with `seq`.
     pub(crate) role_bell: Condvar,
     /// Wakes the maintenance thread; gone when there is none.

@@ -43,6 +43,10 @@ impl Storage for Memory {
         "memory".to_owned()
     }
 
+    fn is_memory(&self) -> bool {
+        true
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.inner.files.lock().keys().cloned().collect())
     }

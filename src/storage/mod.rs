@@ -28,6 +28,12 @@ pub trait Storage: Debug + Send + Sync {
     /// How to call this directory in messages.
     fn name(&self) -> String;
 
+    /// Whether writing and syncing never wait for a device: then an append that is submitted is committed at once, which is
+    /// faster than to hand it to another thread.
+    fn is_memory(&self) -> bool {
+        false
+    }
+
     /// The names in the directory, in any order. Reads what is in the directory now, synced or not.
     fn list(&self) -> io::Result<Vec<String>>;
 

@@ -1,0 +1,147 @@
+//! The writer thread.
+//!
+//! Owns its life: it drives whatever nobody else does, writes the idle witness and what was set lazily, and sleeps. Must never
+//! hold the sequencer while it waits.
+
+use crate::engine::answer::Wait;
+use crate::engine::lazies::LAZY_WITHIN;
+use crate::engine::sequencer::{Phase, Sequencer};
+use crate::engine::shared::{Shared, now};
+use crate::format::frame::FrameKind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long the writer stays awake for the next append: about as long as two threads take to wake each other.
+const AWAKE: Duration = Duration::from_micros(150);
+
+/// Whether it pays to stay awake. To wake a thread costs as much as a quarter of a synced write, or more; a caller that awaits
+/// each of its appends would pay it every time. Only one that came back soon is waited for, and only as long as it does.
+struct Watch {
+    possible: bool,
+    keen: bool,
+    idle_since: Option<Instant>,
+}
+
+impl Watch {
+    fn new() -> Watch {
+        // On one processor it would only keep the caller from going on.
+        let possible = std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1);
+        Watch { possible, keen: false, idle_since: None }
+    }
+
+    /// Under the sequencer, so that no hint of later work is lost.
+    fn work_came(&mut self, hint: &AtomicBool) {
+        hint.store(false, Ordering::Relaxed);
+        let idle_since = self.idle_since.take();
+        self.keen = self.possible && idle_since.is_some_and(|since| since.elapsed() < AWAKE);
+    }
+
+    /// All is done. Returns when there is a hint of more, or when it is time to sleep.
+    fn keep(&mut self, hint: &AtomicBool) {
+        let since = Instant::now();
+        self.idle_since = Some(since);
+        while self.keen && !hint.load(Ordering::Relaxed) && since.elapsed() < AWAKE {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+impl Shared {
+    /// The life of the writer thread.
+    pub(crate) fn run_writer(&self) {
+        let mut watch = Watch::new();
+        let mut seq = self.seq.lock();
+        loop {
+            if !seq.driving && seq.has_work() {
+                watch.work_came(&self.writer_hint);
+                seq = self.drive(seq);
+                while seq.has_work() {
+                    seq = self.drive(seq);
+                }
+                self.leave_role(seq);
+                watch.keep(&self.writer_hint);
+                seq = self.seq.lock();
+                continue;
+            }
+            if matches!(seq.phase, Phase::Closed) || seq.poisoned.is_some() && seq.phase != Phase::Open {
+                return;
+            }
+            let witness_due = seq.unwitnessed_since.map(|since| since + self.options.idle_witness_after);
+            let lazies_due = seq.lazy_since.map(|since| since + LAZY_WITHIN);
+            let due = witness_due.into_iter().chain(lazies_due).min().filter(|_| seq.poisoned.is_none());
+            match due {
+                None => {
+                    seq.writer_sleeps = true;
+                    self.writer_bell.wait(&mut seq);
+                    seq.writer_sleeps = false;
+                    // The log comes to life again: so does what runs ahead of it.
+                    self.ring_maintenance();
+                }
+                Some(due) if Instant::now() < due => {
+                    self.writer_bell.wait_until(&mut seq, due);
+                }
+                // Somebody else commits just now; what that leaves is looked at later.
+                Some(_) if seq.driving || seq.phase != Phase::Open => {
+                    self.writer_bell.wait_for(&mut seq, self.options.idle_witness_after.min(LAZY_WITHIN / 4));
+                }
+                Some(due) if Some(due) == lazies_due => self.write_lazies(&mut seq),
+                Some(_) => {
+                    seq.witness(FrameKind::Idle);
+                    if seq.open.is_empty() {
+                        seq.unwitnessed_since = None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts what was set lazily into the open batch. What finds no room is tried again after the same while.
+    fn write_lazies(&self, seq: &mut Sequencer) {
+        if let Err(Wait::Space { bytes }) = seq.stamp_lazies(now(), &self.view)
+            && !seq.has_queue()
+        {
+            seq.needs_space = Some(bytes);
+            self.ring_maintenance();
+        }
+        if seq.lazy_since.is_some() {
+            seq.lazy_since = Some(Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(idle_for: Option<Duration>) -> Watch {
+        Watch { possible: true, keen: false, idle_since: idle_for.map(|idle| Instant::now() - idle) }
+    }
+
+    #[test]
+    fn only_who_came_back_soon_is_waited_for() {
+        let hint = AtomicBool::new(true);
+        for (idle_for, keen) in [(None, false), (Some(Duration::ZERO), true), (Some(AWAKE), false)] {
+            let mut watch = watch(idle_for);
+            watch.work_came(&hint);
+            assert_eq!(watch.keen, keen, "{idle_for:?}");
+            assert!(!hint.swap(true, Ordering::Relaxed), "a hint of work that is being done");
+        }
+        let mut alone = Watch { possible: false, ..watch(Some(Duration::ZERO)) };
+        alone.work_came(&hint);
+        assert!(!alone.keen);
+    }
+
+    #[test]
+    fn a_hint_ends_the_wait_and_so_does_time() {
+        let hint = AtomicBool::new(true);
+        let mut watch = Watch { keen: true, ..watch(None) };
+        watch.keep(&hint);
+        assert!(hint.load(Ordering::Relaxed) && watch.idle_since.is_some());
+        hint.store(false, Ordering::Relaxed);
+        let begun = Instant::now();
+        watch.keep(&hint);
+        assert!(begun.elapsed() >= AWAKE);
+        watch.keen = false;
+        watch.keep(&hint);
+    }
+}
