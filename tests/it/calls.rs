@@ -496,7 +496,7 @@ fn poll<T>(future: Pin<&mut impl Future<Output = T>>, waker: &Arc<Count>) -> Pol
 #[test]
 fn memory_commits_at_once_what_is_submitted() {
     // No witness of an idle log may come between.
-    let log = Options::new().idle_witness_after(Duration::from_secs(60)).open_in_memory().unwrap();
+    let log = Options::new().idle_witness_after(Duration::from_secs(10)).open_in_memory().unwrap();
     let waker = Arc::new(Count::default());
     for version in 1..100 {
         let pending = log.submit("s", ExpectedVersion::Exact(version - 1), &[event()]).unwrap();
