@@ -210,14 +210,18 @@ impl Shared {
         }
     }
 
-    /// Sees to it that what was submitted will be committed: by the writer, or where that takes no time, at once.
-    pub(crate) fn see_to_it(&self, seq: MutexGuard<'_, Sequencer>, written: bool) {
-        if written && self.options.background && seq.is_alone() && self.storage.is_memory() {
+    /// Sees to it that what was submitted will be committed: by the writer, or where that takes no time, at once. Says whether
+    /// it was at once.
+    pub(crate) fn see_to_it(&self, seq: MutexGuard<'_, Sequencer>, written: bool) -> bool {
+        let at_once = written && self.options.background && seq.is_alone() && self.storage.is_memory();
+        if at_once {
             let seq = self.drive(seq);
-            return self.leave_role(seq);
+            self.leave_role(seq);
+        } else {
+            self.notify_driver(&seq);
+            self.release(seq);
         }
-        self.notify_driver(&seq);
-        self.release(seq);
+        at_once
     }
 
     /// Tells whoever commits what was just entered, or finds space for it.

@@ -300,11 +300,12 @@ impl EventLog {
         let shared = self.shared();
         let mut seq = shared.seq.lock();
         let entry = seq.enter(request, time, &shared.view);
-        shared.see_to_it(seq, matches!(&entry, Entry::Sequenced(sequenced, _) if sequenced.written));
+        let written = matches!(&entry, Entry::Sequenced(sequenced, _) if sequenced.written);
+        let at_once = shared.see_to_it(seq, written);
         match entry {
             Entry::Sequenced(sequenced, request) => {
                 request.recycle();
-                Pending::sequenced(shared.clone(), sequenced, names, level)
+                Pending::sequenced(shared.clone(), sequenced, names, level, at_once)
             }
             Entry::Queued(slot) => Pending::queued(shared.clone(), slot, names, level),
         }
@@ -325,10 +326,10 @@ impl EventLog {
         let mut seq = shared.seq.lock();
         let entered = seq.try_enter(&request, time, &shared.view);
         let disk_full = seq.disk_full.clone();
-        shared.see_to_it(seq, entered.as_ref().is_ok_and(|sequenced| sequenced.written));
+        let at_once = shared.see_to_it(seq, entered.as_ref().is_ok_and(|sequenced| sequenced.written));
         request.recycle();
         match (entered, disk_full) {
-            (Ok(sequenced), _) => Ok(Pending::sequenced(shared.clone(), sequenced, names, level)),
+            (Ok(sequenced), _) => Ok(Pending::sequenced(shared.clone(), sequenced, names, level, at_once)),
             (Err(Wait::Space { .. }), Some(fault)) => Err(AppendError::no_segment(fault)),
             (Err(_), _) => Err(AppendError::Full),
         }

@@ -241,6 +241,9 @@ pub struct Pending<T> {
     names: Names,
     level: Durability,
     registered: Option<Waker>,
+    /// The first poll gives way to other tasks: the append is done already, and a task that appends in a loop would never
+    /// let another one run on its thread.
+    gives_way: bool,
     outcome: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -257,14 +260,32 @@ impl<T: FromAssigned> Pending<T> {
         sequenced: Sequenced,
         names: Names,
         level: Durability,
+        gives_way: bool,
     ) -> Self {
         let state = State::Sequenced(sequenced);
-        Pending { shared, state, names, level, registered: None, outcome: std::marker::PhantomData }
+        Pending {
+            shared,
+            state,
+            names,
+            level,
+            registered: None,
+            gives_way,
+            outcome: std::marker::PhantomData,
+        }
     }
 
     pub(crate) fn queued(shared: Arc<Shared>, slot: Arc<Slot>, names: Names, level: Durability) -> Self {
         let state = State::Queued(slot);
-        Pending { shared, state, names, level, registered: None, outcome: std::marker::PhantomData }
+        let gives_way = false;
+        Pending {
+            shared,
+            state,
+            names,
+            level,
+            registered: None,
+            gives_way,
+            outcome: std::marker::PhantomData,
+        }
     }
 
     /// What the append was given, or why it was refused: known as soon as it is numbered, long before it is durable.
@@ -330,6 +351,10 @@ impl<T: FromAssigned> Future for Pending<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if mem::take(&mut this.gives_way) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let State::Queued(slot) = &this.state {
             match slot.poll(context.waker()) {
                 None => return Poll::Pending,
