@@ -262,30 +262,18 @@ impl<T: FromAssigned> Pending<T> {
         level: Durability,
         gives_way: bool,
     ) -> Self {
-        let state = State::Sequenced(sequenced);
-        Pending {
-            shared,
-            state,
-            names,
-            level,
-            registered: None,
-            gives_way,
-            outcome: std::marker::PhantomData,
-        }
+        let mut pending = Pending::of(shared, State::Sequenced(sequenced), names, level);
+        pending.gives_way = gives_way;
+        pending
     }
 
     pub(crate) fn queued(shared: Arc<Shared>, slot: Arc<Slot>, names: Names, level: Durability) -> Self {
-        let state = State::Queued(slot);
-        let gives_way = false;
-        Pending {
-            shared,
-            state,
-            names,
-            level,
-            registered: None,
-            gives_way,
-            outcome: std::marker::PhantomData,
-        }
+        Pending::of(shared, State::Queued(slot), names, level)
+    }
+
+    fn of(shared: Arc<Shared>, state: State, names: Names, level: Durability) -> Self {
+        let outcome = std::marker::PhantomData;
+        Pending { shared, state, names, level, registered: None, gives_way: false, outcome }
     }
 
     /// What the append was given, or why it was refused: known as soon as it is numbered, long before it is durable.
