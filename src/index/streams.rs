@@ -99,10 +99,9 @@ pub(crate) fn state_in(layers: &[Arc<Layer>], id: &str, hash: u64) -> Looked<Opt
     Ok(None)
 }
 
-/// The version of a stream that layers speak of.
+/// The version of a stream that layers speak of. Who asks may have told the processor of it before.
 #[inline]
 pub(crate) fn version_in(layers: &[Arc<Layer>], id: &str, hash: u64) -> Looked<u64> {
-    layers.iter().for_each(|layer| layer.prefetch(hash));
     for layer in layers.iter().rev() {
         if let Some(version) = layer.stream(id, hash, |row| row.version)? {
             return Ok(version);
