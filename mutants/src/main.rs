@@ -20,6 +20,34 @@ struct Mutant {
 
 const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "an append in memory that is awaited keeps the thread to itself",
+        file: "src/engine/pending.rs",
+        from: "mem::take(&mut this.gives_way)",
+        to: "false && mem::take(&mut this.gives_way)",
+        tests: &["calls::memory_commits_at_once"],
+    },
+    Mutant {
+        name: "hand what is submitted in memory to another thread",
+        file: "src/engine/commit.rs",
+        from: "self.see_to_it(seq, written && self.options.background && self.storage.is_memory())",
+        to: "self.see_to_it(seq, written && self.storage.name().is_empty())",
+        tests: &["calls::memory_commits_at_once"],
+    },
+    Mutant {
+        name: "write zeros ahead of a log that is filled in bulk",
+        file: "src/engine/maintenance.rs",
+        from: "        if commit_bytes > BULK_COMMIT {",
+        to: "        if commit_bytes > u64::from(u32::MAX) * BULK_COMMIT {",
+        tests: &["calls::space_is_zeroed"],
+    },
+    Mutant {
+        name: "a hint of work that is being done keeps the writer from staying awake",
+        file: "src/engine/writer.rs",
+        from: "        hint.store(false, Ordering::Relaxed);\n        let idle_since",
+        to: "        let idle_since",
+        tests: &["writer::tests"],
+    },
+    Mutant {
         name: "show the streams of a batch one after the other",
         file: "src/engine/commit.rs",
         from: "        self.versions.hide(batch.moves());\n",

@@ -24,7 +24,7 @@ use crate::types::{Durability, Location};
 use parking_lot::MutexGuard;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 impl Shared {
@@ -43,14 +43,7 @@ impl Shared {
                 sequenced
             }
             Entry::Sequenced(sequenced, request) => {
-                // Alone, and nobody commits: doing it here saves a hand-over to another thread and back.
-                if sequenced.written && level == Durability::Synced && seq.is_alone() {
-                    let seq = self.drive(seq);
-                    self.leave_role(seq);
-                } else {
-                    self.notify_driver(&seq);
-                    self.release(seq);
-                }
+                self.see_to_it(seq, sequenced.written && level == Durability::Synced);
                 request.recycle();
                 sequenced
             }
@@ -193,7 +186,7 @@ impl Shared {
         }
         seq.driving = false;
         if seq.has_work() || seq.writer_sleeps && seq.unwitnessed_since.is_some() {
-            self.writer_bell.notify_one();
+            self.ring_writer();
         }
         if seq.phase == Phase::Closing {
             self.role_bell.notify_all();
@@ -210,10 +203,15 @@ impl Shared {
         }
     }
 
-    /// Sees to it that what was submitted will be committed: by the writer, or where that takes no time, at once. Says whether
-    /// it was at once.
-    pub(crate) fn see_to_it(&self, seq: MutexGuard<'_, Sequencer>, written: bool) -> bool {
-        let at_once = written && self.options.background && seq.is_alone() && self.storage.is_memory();
+    /// The same for an append that nobody waits for here: it is committed at once where that takes no time.
+    pub(crate) fn see_to_submitted(&self, seq: MutexGuard<'_, Sequencer>, written: bool) -> bool {
+        self.see_to_it(seq, written && self.options.background && self.storage.is_memory())
+    }
+
+    /// Sees to it that what was just entered will be committed. Says whether it was, here: alone, and while nobody commits, that
+    /// saves a hand-over to another thread and back.
+    fn see_to_it(&self, seq: MutexGuard<'_, Sequencer>, may_drive: bool) -> bool {
+        let at_once = may_drive && seq.is_alone();
         if at_once {
             let seq = self.drive(seq);
             self.leave_role(seq);
@@ -227,8 +225,7 @@ impl Shared {
     /// Tells whoever commits what was just entered, or finds space for it.
     pub(crate) fn notify_driver(&self, seq: &Sequencer) {
         if !seq.driving && seq.has_work() {
-            self.writer_hint.store(true, Ordering::Relaxed);
-            self.writer_bell.notify_one();
+            self.ring_writer();
         }
         if seq.needs_space.is_some() {
             self.ring_maintenance();

@@ -261,7 +261,7 @@ impl Shared {
     fn expect_lazies(&self) {
         let mut seq = self.seq.lock();
         seq.lazy_since.get_or_insert_with(Instant::now);
-        self.writer_bell.notify_one();
+        self.ring_writer();
     }
 }
 

@@ -301,7 +301,7 @@ impl EventLog {
         let mut seq = shared.seq.lock();
         let entry = seq.enter(request, time, &shared.view);
         let written = matches!(&entry, Entry::Sequenced(sequenced, _) if sequenced.written);
-        let at_once = shared.see_to_it(seq, written);
+        let at_once = shared.see_to_submitted(seq, written);
         match entry {
             Entry::Sequenced(sequenced, request) => {
                 request.recycle();
@@ -326,7 +326,7 @@ impl EventLog {
         let mut seq = shared.seq.lock();
         let entered = seq.try_enter(&request, time, &shared.view);
         let disk_full = seq.disk_full.clone();
-        let at_once = shared.see_to_it(seq, entered.as_ref().is_ok_and(|sequenced| sequenced.written));
+        let at_once = shared.see_to_submitted(seq, entered.as_ref().is_ok_and(|sequenced| sequenced.written));
         request.recycle();
         match (entered, disk_full) {
             (Ok(sequenced), _) => Ok(Pending::sequenced(shared.clone(), sequenced, names, level, at_once)),

@@ -71,7 +71,7 @@ impl Shared {
             Err(fault) => seq.refuse_for_space(&fault, &self.view),
         }
         if seq.has_work() {
-            self.writer_bell.notify_one();
+            self.ring_writer();
         }
         self.release(seq);
     }

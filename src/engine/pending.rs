@@ -233,6 +233,9 @@ pub(crate) fn outcome<T: FromAssigned>(
 /// Once an append is numbered ([`Pending::assigned`] tells), dropping the handle cancels nothing: the append becomes durable
 /// or the log is poisoned. Before that, it waits in a queue for room, and dropping the handle withdraws it.
 ///
+/// An append to a log in memory is done at once; awaited, it gives way to other tasks once all the same, or a task that appends
+/// in a loop would keep its thread from them.
+///
 /// The handle holds the log's internals, not the log: it does not keep the log open.
 #[must_use = "an append that still waits for room is withdrawn when its handle is dropped"]
 pub struct Pending<T> {
@@ -241,8 +244,7 @@ pub struct Pending<T> {
     names: Names,
     level: Durability,
     registered: Option<Waker>,
-    /// The first poll gives way to other tasks: the append is done already, and a task that appends in a loop would never
-    /// let another one run on its thread.
+    /// The append was done when it was submitted: the first poll gives way to other tasks.
     gives_way: bool,
     outcome: std::marker::PhantomData<fn() -> T>,
 }

@@ -22,7 +22,7 @@ use crossbeam_channel::Sender;
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
@@ -87,6 +87,12 @@ impl Shared {
         let wakers = std::mem::take(&mut seq.to_wake);
         drop(seq);
         wake_all(wakers);
+    }
+
+    /// Wakes the writer thread, or keeps it from going to sleep.
+    pub(crate) fn ring_writer(&self) {
+        self.writer_hint.store(true, Ordering::Relaxed);
+        self.writer_bell.notify_one();
     }
 
     pub(crate) fn ring_maintenance(&self) {

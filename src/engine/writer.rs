@@ -113,20 +113,22 @@ impl Shared {
 mod tests {
     use super::*;
 
-    fn watch(idle_for: Option<Duration>) -> Watch {
-        Watch { possible: true, keen: false, idle_since: idle_for.map(|idle| Instant::now() - idle) }
+    fn watch(idle_since: Option<Instant>) -> Watch {
+        Watch { possible: true, keen: false, idle_since }
     }
 
     #[test]
     fn only_who_came_back_soon_is_waited_for() {
         let hint = AtomicBool::new(true);
-        for (idle_for, keen) in [(None, false), (Some(Duration::ZERO), true), (Some(AWAKE), false)] {
-            let mut watch = watch(idle_for);
+        // Ahead of the clock: no time has passed, however slow this is.
+        let now = Instant::now() + Duration::from_secs(60);
+        for (idle_since, keen) in [(None, false), (Some(now), true), (Some(Instant::now() - AWAKE), false)] {
+            let mut watch = watch(idle_since);
             watch.work_came(&hint);
-            assert_eq!(watch.keen, keen, "{idle_for:?}");
+            assert_eq!(watch.keen, keen, "{idle_since:?}");
             assert!(!hint.swap(true, Ordering::Relaxed), "a hint of work that is being done");
         }
-        let mut alone = Watch { possible: false, ..watch(Some(Duration::ZERO)) };
+        let mut alone = Watch { possible: false, ..watch(Some(now)) };
         alone.work_came(&hint);
         assert!(!alone.keen);
     }

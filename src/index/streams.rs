@@ -99,7 +99,7 @@ pub(crate) fn state_in(layers: &[Arc<Layer>], id: &str, hash: u64) -> Looked<Opt
     Ok(None)
 }
 
-/// The version of a stream that layers speak of. Who asks may have told the processor of it before.
+/// The version of a stream that layers speak of. Whoever asks has prefetched.
 #[inline]
 pub(crate) fn version_in(layers: &[Arc<Layer>], id: &str, hash: u64) -> Looked<u64> {
     for layer in layers.iter().rev() {

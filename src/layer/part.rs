@@ -155,3 +155,39 @@ impl<E: Entry> Cells<E> {
         Ok(PartPlace { count: self.entries, ..self.rows.finish(draft)? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Memory, Storage};
+
+    #[test]
+    fn a_part_is_written_in_whole_blocks_but_for_its_ends() {
+        let file = Memory::new().create("x").unwrap();
+        let draft = Draft { file: file.clone(), salt: 0, block_bytes: 1 << 10, stop: Arc::default() };
+        let mut rows = Rows::new(3000);
+        for row in 0..100u8 {
+            rows.add(&draft, |out| out.resize(out.len() + 7 * usize::from(row), row)).unwrap();
+            // What waits is the block that has begun, or all there is.
+            let from = rows.next_in_file() - rows.buffer.len() as u64;
+            assert!(
+                from == 3000 || from.is_multiple_of(1024) && rows.buffer.len() < 1024,
+                "row {row} waits from {from}"
+            );
+        }
+        let place = rows.finish(&draft).unwrap();
+        let mut written = vec![0; place.len as usize];
+        file.read_at(place.offset, &mut written).unwrap();
+        assert!(written.iter().copied().eq((0..100u8).flat_map(|row| [row].repeat(7 * usize::from(row)))));
+        assert_eq!(place.count, 100);
+    }
+
+    #[test]
+    fn only_large_files_have_large_blocks() {
+        let mut plan = Plan::new();
+        plan.place(LARGE_BYTES - 2 * PAGE_BYTES as u64);
+        assert_eq!(plan.block_bytes(), BLOCK_BYTES);
+        plan.place(1);
+        assert_eq!(plan.block_bytes(), LARGE_BLOCK_BYTES);
+    }
+}

@@ -509,6 +509,24 @@ fn memory_commits_at_once_what_is_submitted() {
     }
 }
 
+/// Zeros run ahead of small commits, which are faster for it. Large ones write their bytes once.
+#[test]
+fn space_is_zeroed_ahead_of_small_commits_only() {
+    let zeros_of = |payload: usize| {
+        let disk = SimDisk::new(1);
+        let log = Options::new().background(false).open_storage(Arc::new(disk.clone())).unwrap();
+        let payload = vec![1; payload];
+        let append = || log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
+        // Until the log knows what it is used for.
+        (0..20).for_each(|_| _ = append());
+        let before = disk.trace().len();
+        (0..20).for_each(|_| _ = append());
+        disk.trace()[before..].iter().filter(|operation| operation.contains("write_zeros")).count()
+    };
+    assert!(zeros_of(64 << 10) > 0);
+    assert_eq!(zeros_of(300 << 10), 0);
+}
+
 /// On an executor with one thread, polling must never block: here nobody commits until the end, and every poll returns.
 #[test]
 fn a_full_batch_leaves_handles_pending_in_order() {
