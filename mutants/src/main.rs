@@ -20,6 +20,41 @@ struct Mutant {
 
 const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "fold a run of which only a part is wanted",
+        file: "src/engine/folding.rs",
+        from: "let whole = extent.wanted.start <= first_version && run.last_version() < extent.wanted.end;",
+        to: "let whole = extent.wanted.start <= first_version;",
+        tests: &["folding"],
+    },
+    Mutant {
+        name: "fold the events of a run once more before the one that is wrong",
+        file: "src/engine/folding.rs",
+        from: "                (self.here, self.left) = (here, left);\n",
+        to: "                let _ = (here, left);\n",
+        tests: &["folding"],
+    },
+    Mutant {
+        name: "fold a section without asking whose it is",
+        file: "src/engine/runs.rs",
+        from: "let first_at = self.prove(bytes, segment, start)?;",
+        to: "let first_at = self.prove(bytes, segment, start).unwrap_or_else(|_| IdBlock::skip(bytes));",
+        tests: &["folding"],
+    },
+    Mutant {
+        name: "merge layers without the tenants' new numbers",
+        file: "src/layer/merge.rs",
+        from: "let row = StreamRow { tenant: tenant.copied().unwrap_or(0), ..row };",
+        to: "let _ = tenant;",
+        tests: &["layer::"],
+    },
+    Mutant {
+        name: "take the run for granted that would be the right one if all were of one length",
+        file: "src/layer/reader.rs",
+        from: "() if run.last_version() < version => (at + 1, end),\n            () if run.first_version > version => (first, at),\n            ",
+        to: "",
+        tests: &["layer::"],
+    },
+    Mutant {
         name: "an append in memory that is awaited keeps the thread to itself",
         file: "src/engine/pending.rs",
         from: "mem::take(&mut this.gives_way)",

@@ -84,51 +84,6 @@ impl Cursor {
         }
     }
 
-    /// Folds all events into one value, each lent for the time of the call: like [`Cursor::next`] in a loop, and faster. No
-    /// lock is held while `f` runs: it may use the log. The first error of `f` ends the fold and is returned.
-    ///
-    /// # Errors
-    /// What `f` returns, or a [`ReadError`] turned into it.
-    pub fn try_fold<T, E: From<ReadError>>(
-        mut self,
-        init: T,
-        mut f: impl FnMut(T, Event<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut value = init;
-        while let Some(event) = self.next()? {
-            value = f(value, event)?;
-            value = self.fold_section(value, &mut f)?;
-        }
-        Ok(value)
-    }
-
-    /// Folds the rest of the section, as far as its events are of the type of the one before and nothing is to be passed over;
-    /// what is not is left to [`Cursor::next`].
-    #[inline]
-    fn fold_section<T, E>(
-        &mut self,
-        mut value: T,
-        f: &mut impl FnMut(T, Event<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let Some(section) = self.section.as_ref().filter(|_| self.filter.is_none() && !self.stubs) else {
-            return Ok(value);
-        };
-        let bytes = section.bytes();
-        while self.left > 0 {
-            let EventPlace { at, version, position } = self.here;
-            let decoded = Record::decode(bytes.get(at..).unwrap_or_default(), self.verify);
-            let Ok((record, len)) = decoded else { break };
-            if record.event_type != self.event_type.as_bytes() || record.removed > 0 {
-                break;
-            }
-            self.here = EventPlace { at: at + len, version: version + 1, position: position + 1 };
-            self.left -= 1;
-            let event = event_of(&record, section, (&self.stream, &self.event_type), (version, position));
-            value = f(value, event)?;
-        }
-        Ok(value)
-    }
-
     /// The last place that the cursor could come to: a version (of a stream) or a position (of the log).
     pub(crate) fn end(&self) -> u64 {
         self.extent.wanted.end.saturating_sub(1)
@@ -182,7 +137,7 @@ impl Cursor {
                     return Ok(true);
                 }
                 Ok((_, len)) => {
-                    self.here = EventPlace { at: at + len, version: version + 1, position: position + 1 };
+                    self.here = self.here.behind(len);
                     self.left -= 1;
                 }
                 Err(error) => {
@@ -205,7 +160,7 @@ impl Cursor {
             return Ok(None);
         }
         let Some(section) = &self.section else { return Ok(None) };
-        let EventPlace { at, version, position } = self.here;
+        let at = self.here.at;
         let (record, len) = match section.record(at, self.verify) {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -233,9 +188,10 @@ impl Cursor {
                 }
             }
         }
-        self.here = EventPlace { at: at + len, version: version + 1, position: position + 1 };
+        let place = self.here;
+        self.here = place.behind(len);
         self.left -= 1;
-        let event = event_of(&record, section, (&self.stream, &self.event_type), (version, position));
+        let event = section.event(&record, (&self.stream, &self.event_type), place);
         Ok(Some((event, section, record.event_type)))
     }
 
@@ -331,7 +287,7 @@ impl Cursor {
     }
 
     /// Sets the place to the first wanted event of a section, if it has one.
-    fn enter(&mut self, found: Found) -> Result<bool, ReadError> {
+    pub(crate) fn enter(&mut self, found: Found) -> Result<bool, ReadError> {
         let Found { section, first_at, first_version, first_position, count } = found;
         let by_version = matches!(self.source, Source::Stream(_));
         let first = if by_version { first_version } else { first_position };
@@ -374,27 +330,6 @@ impl Cursor {
         }
         self.section = Some(section);
         Ok(true)
-    }
-}
-
-/// A record of a section as the event that it is.
-#[inline]
-fn event_of<'a>(
-    record: &Record<'a>,
-    section: &'a Section,
-    (stream, event_type): (&'a str, &'a str),
-    (version, position): (u64, u64),
-) -> Event<'a> {
-    Event {
-        stream,
-        event_type,
-        metadata: record.metadata,
-        payload: record.payload,
-        version,
-        position,
-        time: section.time,
-        own_id: record.id,
-        log_id: &section.segment.header.log_id,
     }
 }
 

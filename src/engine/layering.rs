@@ -1,16 +1,19 @@
 //! Index files, made beside the log: frozen parts of the index into layers, layers into larger ones.
 //!
-//! Owns which layers there are, and when. A layer is merged into the one before it as soon as it has a fourth of its size, so
-//! that their sizes ascend steeply and their number grows with the logarithm of the log. A failure here never poisons: no
-//! acknowledged byte depends on it, and what is not in a file stays in memory.
+//! Owns which layers there are, and when. The newest layers are merged into the one before them as soon as they have half of its
+//! size, all at once, so that sizes ascend and the number of layers, like what each byte costs of merging, grows with the
+//! logarithm of the log. A failure here never poisons: no acknowledged byte depends on it, and what is not in a file stays in
+//! memory.
 
 use crate::engine::frames::frame_sums;
 use crate::engine::maintenance::write_checkpoint;
 use crate::engine::shared::Shared;
 use crate::error::IoFault;
 use crate::format::FIRST_FRAME;
+use crate::format::cell::Slot;
 use crate::format::checkpoint::{Checkpoint, DurablePlace, LayerRef};
 use crate::format::frame::Chain;
+use crate::format::layer::{LayerHeader, Part};
 use crate::format::segment::SegmentHeader;
 use crate::index::Index;
 use crate::index::build::build;
@@ -22,8 +25,10 @@ use crossbeam_channel::Receiver;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A layer is merged into the one before it once that is not larger than so many times itself.
-const TIMES_LARGER: u64 = 4;
+/// The newest layers are merged into the one before them once that is not larger than so many times all of them.
+const TIMES_LARGER: u64 = 2;
+/// So many layers are merged at once at most: if there are more, the newest ones first.
+const AT_ONCE: usize = 64;
 /// A log is closed with its tail in an index file if that is larger than so manieth a part of what is written in one otherwise.
 const COVER_PART: u64 = 16;
 
@@ -32,6 +37,21 @@ pub(crate) fn sealed_range(next: &SegmentHeader, chain: &Chain) -> Range {
     let to = Location { segment: next.ordinal - 1, offset: next.previous.end };
     let chain = Chain { checksum: next.previous.checksum, next_position: next.base_position, ..*chain };
     Range::sealed(next.log_id, to, next.previous.salt, chain)
+}
+
+/// How large a layer is: all of it, and the largest part of it that a slot must be able to point into.
+type Weight = (u64, u64);
+
+/// How many of the newest layers are to be merged now, by the weights of all, the oldest one first. Fewer than two: none.
+fn to_merge(weights: &[Weight]) -> usize {
+    let (mut newer, mut rows) = (0u64, 0u64);
+    let belongs = |(weight, own_rows): &&Weight| {
+        let belongs = (newer == 0 || *weight <= newer.saturating_mul(TIMES_LARGER))
+            && rows.saturating_add(*own_rows) <= Slot::OFFSET_MAX;
+        (newer, rows) = (newer.saturating_add(*weight), rows.saturating_add(*own_rows));
+        belongs
+    };
+    weights.iter().rev().take(AT_ONCE).take_while(belongs).count()
 }
 
 /// What has become of a try.
@@ -89,21 +109,25 @@ impl Shared {
             self.note_layers(&[])?;
             return Ok(Step::Done);
         }
-        let [.., old, new] = &layers[..] else { return Ok(Step::NothingToDo) };
-        if !merges || new.header().weight().saturating_mul(TIMES_LARGER) < old.header().weight() {
+        let weights: Vec<Weight> = layers.iter().map(|layer| weight(layer.header())).collect();
+        let range = layers.len() - to_merge(&weights)..layers.len();
+        let old = &layers[range.clone()];
+        if !merges || old.len() < 2 {
             return Ok(Step::NothingToDo);
         }
         *next_number += 1;
-        merge(&*self.storage, number, old, new, stop.clone())?;
+        merge(&*self.storage, number, old, stop.clone())?;
         let layer = self.open_layer(number)?;
         {
             let mut view = self.view.write();
-            let at = view.index.layers.iter().position(|layer| Arc::ptr_eq(layer, old));
-            if let Some(at) = at {
-                view.index.replace(at, layer);
+            // Mended meanwhile, the index may have other layers; newer ones may have come.
+            let same = |now: &[Arc<Layer>]| now.iter().zip(old).all(|(now, old)| Arc::ptr_eq(now, old));
+            if view.index.layers.get(range.clone()).is_some_and(same) {
+                view.index.replace(range, layer);
             }
         }
-        self.note_layers(&[old.header().number, new.header().number])?;
+        let gone: Vec<u64> = old.iter().map(|layer| layer.header().number).collect();
+        self.note_layers(&gone)?;
         Ok(Step::Done)
     }
 
@@ -217,7 +241,61 @@ pub(crate) fn write_oldest(
     Ok(())
 }
 
+fn weight(header: &LayerHeader) -> Weight {
+    (header.weight(), header.part(Part::Streams).len.max(header.part(Part::Kept).len))
+}
+
 /// The layers of an index, as a checkpoint names them.
 pub(crate) fn refs(index: &Index) -> Vec<LayerRef> {
     index.layers.iter().map(|layer| LayerRef { number: layer.header().number, sum: layer.sum() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merge_all(layers: &mut Vec<Weight>) -> u64 {
+        let mut written = 0;
+        loop {
+            let nth = layers.len() - to_merge(layers);
+            if layers.len() - nth < 2 {
+                return written;
+            }
+            let merged = layers.drain(nth..).fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+            layers.push(merged);
+            written += merged.0;
+        }
+    }
+
+    #[test]
+    fn layers_stay_few_and_each_is_merged_seldom() {
+        let (mut layers, mut written, mut most) = (Vec::new(), 0, 0);
+        for _ in 0..1000 {
+            layers.push((1, 1));
+            written += merge_all(&mut layers);
+            most = most.max(layers.len());
+        }
+        assert_eq!(layers.iter().map(|layer| layer.0).sum::<u64>(), 1000);
+        assert!(most <= 7, "{most} layers");
+        assert!(written <= 7 * 1000, "{written}");
+    }
+
+    #[test]
+    fn layers_that_have_piled_up_are_merged_at_once() {
+        let mut layers = vec![(1000, 1000)];
+        layers.resize(AT_ONCE, (1, 1));
+        assert_eq!(to_merge(&layers), AT_ONCE - 1);
+        layers.resize(100, (1, 1));
+        assert_eq!(to_merge(&layers), AT_ONCE);
+        assert!(merge_all(&mut layers) < 300);
+        assert_eq!(layers.len(), 2);
+    }
+
+    #[test]
+    fn what_no_slot_could_point_into_is_not_made() {
+        let half = Slot::OFFSET_MAX / 2;
+        assert_eq!(to_merge(&[(half, half), (half, half)]), 2);
+        assert_eq!(to_merge(&[(half, half), (half, half + 2)]), 1);
+        assert_eq!((to_merge(&[]), to_merge(&[(1, 1)]), to_merge(&[(3, 0), (1, 0)])), (0, 1, 1));
+    }
 }

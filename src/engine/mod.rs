@@ -13,6 +13,7 @@ mod covered;
 mod cursor;
 mod diagnosis;
 mod filter;
+mod folding;
 mod frames;
 mod head;
 mod inventory;

@@ -5,11 +5,13 @@
 use crate::engine::shared::Shared;
 use crate::engine::view::Segments;
 use crate::error::{Fault, ReadError};
+use crate::event::Event;
 use crate::format::record::Record;
 use crate::segment::reader::Segment;
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// What a cursor ranges over. Fixed when it is made.
 pub(crate) struct Extent {
@@ -41,6 +43,28 @@ pub(crate) struct EventPlace {
     pub(crate) position: u64,
 }
 
+impl EventPlace {
+    /// The place behind an event of this length.
+    #[inline]
+    pub(crate) fn behind(self, len: usize) -> EventPlace {
+        EventPlace { at: self.at + len, version: self.version + 1, position: self.position + 1 }
+    }
+}
+
+/// A record as the event that it is: of a stream and a type, as texts, at a place.
+#[inline]
+pub(crate) fn event_of<'a>(
+    record: &Record<'a>,
+    (stream, event_type): (&'a str, &'a str),
+    place: EventPlace,
+    time: u64,
+    log_id: &'a Uuid,
+) -> Event<'a> {
+    let EventPlace { version, position, .. } = place;
+    let Record { metadata, payload, id: own_id, .. } = *record;
+    Event { stream, event_type, metadata, payload, version, position, time, own_id, log_id }
+}
+
 /// One section whose bytes are at hand.
 pub(crate) struct Section {
     pub(crate) segment: Arc<Segment>,
@@ -58,6 +82,17 @@ impl Section {
     pub(crate) fn record(&self, at: usize, verify: bool) -> Result<(Record<'_>, usize), ReadError> {
         let bytes = self.bytes().get(at..).unwrap_or_default();
         Record::decode(bytes, verify).map_err(|fault| self.corrupt(at, fault))
+    }
+
+    /// A record of it as the event that it is.
+    #[inline]
+    pub(crate) fn event<'a>(
+        &'a self,
+        record: &Record<'a>,
+        texts: (&'a str, &'a str),
+        place: EventPlace,
+    ) -> Event<'a> {
+        event_of(record, texts, place, self.time, &self.segment.header.log_id)
     }
 
     #[cold]

@@ -9,13 +9,23 @@ use crate::format::bytes::expect;
 use crate::format::cell::Run;
 use crate::format::frame::FRAME_HEADER_BYTES;
 use crate::format::section::{ENTRY_BYTES, IdBlock, SectionEntry, SectionKind};
+use crate::segment::reader::Segment;
 use crate::types::Location;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// How many runs are copied out of the index at once.
 const RUNS_AT_ONCE: u64 = 64;
 /// How much of the next run is fetched ahead at most, in lines of 64 bytes; the processor fetches the rest as it reads along.
 const PREFETCH_LINES: u64 = 32;
+
+/// The mapped section of a run.
+pub(crate) struct Lent<'e> {
+    pub(crate) segment: &'e Segment,
+    pub(crate) bytes: &'e [u8],
+    /// Where its first event begins.
+    pub(crate) first_at: usize,
+}
 
 pub(crate) struct RunSource {
     id: Arc<str>,
@@ -51,6 +61,9 @@ impl RunSource {
     pub(crate) fn next_run(&mut self, extent: &Extent) -> Option<Run> {
         loop {
             if self.used == self.runs.len() {
+                if !self.by_position && !extent.wanted.contains(&self.next) {
+                    return None;
+                }
                 self.copy_runs(extent);
             }
             let run = *self.runs.get(self.used)?;
@@ -98,9 +111,14 @@ impl RunSource {
         }
     }
 
-    /// A run that the index names: the section entry and the stream id must say the same, so that no wrong index can ever
-    /// serve an event of another stream.
-    pub(crate) fn open(&self, run: &Run, extent: &Extent) -> Result<Found, ReadError> {
+    /// Where the section of a run stands. Its entry must say the same as the index; with [`RunSource::prove`], no wrong index
+    /// can ever serve an event of another stream.
+    #[inline]
+    fn section<'e>(
+        &self,
+        run: &Run,
+        extent: &'e Extent,
+    ) -> Result<(&'e Arc<Segment>, Range<u64>), ReadError> {
         let missing = || corrupt_at(run, Fault::Zeros { what: "the segment of a run" });
         let segment = segment_at(&extent.segments, u64::from(run.segment)).ok_or_else(missing)?;
         let entry_at = run.frame_offset + (FRAME_HEADER_BYTES + run.section as usize * ENTRY_BYTES) as u64;
@@ -113,13 +131,36 @@ impl RunSource {
         expect("number of events", u64::from(run.count), u64::from(entry.events)).map_err(fault)?;
         expect("length of the section", u64::from(run.section_len), u64::from(entry.len)).map_err(fault)?;
         let start = run.frame_offset + u64::from(run.section_at);
-        let range = start..start + u64::from(run.section_len);
+        Ok((segment, start..start + u64::from(run.section_len)))
+    }
+
+    /// Whether these bytes, which begin at an offset of a segment, are a section of the stream; where its first event begins.
+    #[inline]
+    fn prove(&self, bytes: &[u8], segment: &Segment, start: u64) -> Result<usize, ReadError> {
+        IdBlock::matches(bytes, &self.id).map_err(|fault| segment.corrupt(start, fault).into())
+    }
+
+    /// The section of a run that the index names.
+    pub(crate) fn open(&self, run: &Run, extent: &Extent) -> Result<Found, ReadError> {
+        let (segment, range) = self.section(run, extent)?;
+        let start = range.start;
         let section = fetch(segment, range, run.time, extent.owned)?;
-        let used =
-            IdBlock::matches(section.bytes(), &self.id).map_err(|fault| segment.corrupt(start, fault))?;
+        let first_at = self.prove(section.bytes(), segment, start)?;
         let section = Section { id: IdBlock::id_range(self.id.len()), ..section };
         let Run { first_version, first_position, count, .. } = *run;
-        Ok(Found { section, first_at: used, first_version, first_position, count })
+        Ok(Found { section, first_at, first_version, first_position, count })
+    }
+
+    /// The same where it lies; `None` if it is not mapped, or may hold stubs.
+    #[inline]
+    pub(crate) fn lend<'e>(&self, run: &Run, extent: &'e Extent) -> Result<Option<Lent<'e>>, ReadError> {
+        let (segment, range) = self.section(run, extent)?;
+        let start = range.start;
+        let Some(bytes) = segment.mapped(range).filter(|_| !segment.header.rewritten) else {
+            return Ok(None);
+        };
+        let first_at = self.prove(bytes, segment, start)?;
+        Ok(Some(Lent { segment, bytes, first_at }))
     }
 }
 

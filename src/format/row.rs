@@ -7,6 +7,7 @@ use super::bytes::{padded, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
 use super::cell::{check, checksum};
 use super::{ATTRIBUTES_BYTES_MAX, NAME_BYTES_MAX};
 use crate::error::Fault;
+use std::ops::Range;
 
 /// What every row begins with: checksum (8), length of the row (4), length of the name (2), flags (2), hash of the name (8).
 pub(crate) const ROW_HEAD_BYTES: usize = 24;
@@ -132,9 +133,22 @@ pub(crate) fn named<'a, R: Row<'a>>(raw: &'a [u8], name: &'a str) -> Result<Opti
     Ok((found == name.as_bytes()).then(|| R::get(raw, name, attributes)))
 }
 
+/// Where the name of a row stands in its bytes.
+#[inline]
+pub(crate) fn name_range<'a, R: Row<'a>>(raw: &[u8]) -> Result<Range<usize>, Fault> {
+    places::<R>(raw).map(|(name_end, _)| R::BYTES..name_end)
+}
+
 /// The name of a row, and what follows it.
 #[inline]
 fn texts<'a, R: Row<'a>>(raw: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Fault> {
+    let (name_end, end) = places::<R>(raw)?;
+    Ok((&raw[R::BYTES..name_end], &raw[name_end..end]))
+}
+
+/// Where the name of a row ends, and where what follows it does.
+#[inline]
+fn places<'a, R: Row<'a>>(raw: &[u8]) -> Result<(usize, usize), Fault> {
     let too_short = |end: usize| Fault::Length { what: R::WHAT, found: end as u64, max: raw.len() as u64 };
     let Some(head) = raw.get(..R::BYTES) else { return Err(too_short(R::BYTES)) };
     let name_end = R::BYTES + usize::from(u16_at(head, 12));
@@ -142,7 +156,7 @@ fn texts<'a, R: Row<'a>>(raw: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Fault> {
     if end > raw.len() {
         return Err(too_short(end));
     }
-    Ok((&raw[R::BYTES..name_end], &raw[name_end..end]))
+    Ok((name_end, end))
 }
 
 impl<'a> Row<'a> for StreamRow<'a> {

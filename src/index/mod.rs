@@ -139,10 +139,10 @@ impl Index {
         self.layers = Arc::new(layers);
     }
 
-    /// Puts one layer in the place of two that follow each other, of which `at` is the older.
-    pub(crate) fn replace(&mut self, at: usize, layer: Arc<Layer>) {
+    /// Puts one layer in the place of some that follow each other.
+    pub(crate) fn replace(&mut self, range: std::ops::Range<usize>, layer: Arc<Layer>) {
         let mut layers = self.layers.to_vec();
-        layers.splice(at..at + 2, [layer]);
+        layers.splice(range, [layer]);
         self.layers = Arc::new(layers);
     }
 }

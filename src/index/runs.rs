@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// The runs of a stream in one part.
 enum Piece<'a> {
     Memory(&'a [Run]),
-    File { layer: &'a Layer, first: u64, count: u64, first_version: u64 },
+    File { layer: &'a Layer, first: u64, count: u64, first_version: u64, last_version: u64 },
 }
 
 impl Piece<'_> {
@@ -42,7 +42,10 @@ impl Piece<'_> {
     fn run_at(&self, version: u64) -> Looked<u64> {
         match self {
             Piece::Memory(runs) => Ok(runs.partition_point(|run| run.last_version() < version) as u64),
-            Piece::File { layer, first, count, .. } => Ok(layer.run_at(*first, *count, version)? - first),
+            Piece::File { layer, first, count, first_version, last_version } => {
+                let versions = *first_version..=*last_version;
+                Ok(layer.run_at((*first, *count), versions, version)? - first)
+            }
         }
     }
 
@@ -84,12 +87,17 @@ impl Index {
             }
         }
         for layer in self.in_files() {
-            let place = |row: &StreamRow<'_>| (row.first_run, row.runs, row.runs_before, row.first_version);
-            let Some((first, count, before, first_version)) = layer.stream(id, hash, place)? else {
+            let place = |row: &StreamRow<'_>| {
+                let StreamRow { first_version, version, .. } = *row;
+                (row.first_run, row.runs, row.runs_before, first_version, version)
+            };
+            let Some((first, count, before, first_version, last_version)) = layer.stream(id, hash, place)?
+            else {
                 continue;
             };
             if count > 0 {
-                let piece = Piece::File { layer, first, count: u64::from(count), first_version };
+                let piece =
+                    Piece::File { layer, first, count: u64::from(count), first_version, last_version };
                 if enough(&piece)? {
                     return Ok(Some(piece));
                 }

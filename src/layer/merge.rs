@@ -1,11 +1,12 @@
-//! Merging two layers whose ranges follow each other into one.
+//! Merging layers whose ranges follow each other into one.
 //!
-//! Owns what becomes of a name that both speak of. Reads both in the order of names and writes as it goes: memory does not
-//! grow with them, but for a number for each tenant.
+//! Owns what becomes of a name that several speak of. Reads all of them at once in the order of names and writes as it goes:
+//! each name is written once, however many layers there are, and memory does not grow with them, but for a number for each
+//! tenant. Must never decide which layers are merged.
 
-use crate::format::cell::{Binding, FrameSums, Mark, Run};
+use crate::format::cell::{Binding, Entry, FrameSums, Mark, Run};
 use crate::format::layer::Part;
-use crate::format::row::{KeptRow, Row, StreamRow, TenantRow};
+use crate::format::row::{KeptRow, Row, StreamRow, TenantRow, name_range};
 use crate::layer::file::Piece;
 use crate::layer::{Damage, Layer, LayerWriter, MakeError, Range, Sizes};
 use crate::storage::Storage;
@@ -13,41 +14,41 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// How many runs or bindings are read at once.
+/// How many entries of a part are read at once.
 const AT_ONCE: u64 = 1024;
 
-/// Makes one layer of two, the older one first.
+/// Makes one layer of several, the oldest one first.
 pub(crate) fn merge(
     storage: &dyn Storage,
     number: u64,
-    old: &Layer,
-    new: &Layer,
+    layers: &[Arc<Layer>],
     stop: Arc<AtomicBool>,
 ) -> Result<(), MakeError> {
-    let sum = |part: Part| old.file.count(part) + new.file.count(part);
-    let bytes = |part: Part| old.header().part(part).len + new.header().part(part).len;
-    let rows = |part: Part| sum(part);
+    let [oldest, .., newest] = layers else { return Ok(()) };
+    let count = |part: Part| layers.iter().map(|layer| layer.file.count(part)).sum();
+    let bytes = |part: Part| layers.iter().map(|layer| layer.header().part(part).len).sum();
     let sizes = Sizes {
-        streams: rows(Part::Streams),
+        streams: count(Part::Streams),
         stream_bytes: bytes(Part::Streams),
-        runs: sum(Part::Runs),
-        kept: rows(Part::Kept),
+        runs: count(Part::Runs),
+        kept: count(Part::Kept),
         kept_bytes: bytes(Part::Kept),
-        tenants: rows(Part::Tenants),
+        tenants: count(Part::Tenants),
         tenant_bytes: bytes(Part::Tenants),
-        bindings: sum(Part::Bindings),
-        marks: sum(Part::Marks),
-        frames: new.file.count(Part::Frames),
+        bindings: count(Part::Bindings),
+        marks: count(Part::Marks),
+        frames: newest.file.count(Part::Frames),
     };
     let mut writer = LayerWriter::new(storage, number, &sizes, stop)?;
-    for layer in [old, new] {
-        copy(layer, Part::Marks, 0, layer.file.count(Part::Marks), |mark: Mark| writer.mark(mark))?;
+    for layer in layers {
+        let marks = layer.file.count(Part::Marks);
+        EntriesOf::new(layer, Part::Marks).take(0, marks, |mark: Mark| writer.mark(mark))?;
     }
-    copy(new, Part::Frames, 0, sizes.frames, |sums: FrameSums| writer.frame(sums))?;
-    let numbers = merge_tenants(&mut writer, old, new)?;
-    merge_streams(&mut writer, old, new, &numbers)?;
-    merge_kept(&mut writer, old, new)?;
-    let (from, to) = (old.header(), new.header());
+    EntriesOf::new(newest, Part::Frames).take(0, sizes.frames, |sums: FrameSums| writer.frame(sums))?;
+    let numbers = merge_tenants(&mut writer, layers)?;
+    merge_streams(&mut writer, layers, &numbers)?;
+    merge_kept(&mut writer, layers)?;
+    let (from, to) = (oldest.header(), newest.header());
     let range = Range {
         log_id: from.log_id,
         from: from.from,
@@ -64,21 +65,45 @@ pub(crate) fn merge(
     writer.finish(storage, &range)
 }
 
-/// Hands entries of a part on, some at a time.
-fn copy<E: crate::format::cell::Entry>(
-    layer: &Layer,
+/// Entries of a part in the order in which they stand there, some read ahead: a cell proves itself once, not for each of its
+/// entries.
+struct EntriesOf<'a, E> {
+    layer: &'a Layer,
     part: Part,
+    /// Number of the first entry that was read ahead.
     first: u64,
-    count: u64,
-    mut each: impl FnMut(E) -> Result<(), MakeError>,
-) -> Result<(), MakeError> {
-    let mut some = Vec::new();
-    for at in (first..first + count).step_by(AT_ONCE as usize) {
-        some.clear();
-        layer.file.entries(part, at, AT_ONCE.min(first + count - at), |entry| some.push(entry))?;
-        some.drain(..).try_for_each(&mut each)?;
+    ahead: Vec<E>,
+}
+
+impl<'a, E: Entry> EntriesOf<'a, E> {
+    fn new(layer: &'a Layer, part: Part) -> EntriesOf<'a, E> {
+        EntriesOf { layer, part, first: 0, ahead: Vec::new() }
     }
-    Ok(())
+
+    /// Hands on so many entries from a number on.
+    fn take(
+        &mut self,
+        from: u64,
+        count: u64,
+        mut each: impl FnMut(E) -> Result<(), MakeError>,
+    ) -> Result<(), MakeError> {
+        for at in from..from.saturating_add(count) {
+            each(self.entry(at)?)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, at: u64) -> Result<E, Damage> {
+        if let Some(entry) = at.checked_sub(self.first).and_then(|nth| self.ahead.get(nth as usize)) {
+            return Ok(*entry);
+        }
+        let EntriesOf { layer, part, first, ahead } = self;
+        ahead.clear();
+        *first = at;
+        layer.file.entries(*part, at, AT_ONCE, |entry| ahead.push(entry))?;
+        // What the part does not have is damage.
+        ahead.first().map_or_else(|| layer.file.entry(*part, at), |entry| Ok(*entry))
+    }
 }
 
 /// The rows of a part, one after the other.
@@ -91,12 +116,6 @@ struct RowsOf<'a> {
 }
 
 impl<'a> RowsOf<'a> {
-    fn new(layer: &'a Layer, part: Part) -> Result<RowsOf<'a>, Damage> {
-        let mut rows = RowsOf { layer, part, at: 0, raw: None };
-        rows.look()?;
-        Ok(rows)
-    }
-
     fn look(&mut self) -> Result<(), Damage> {
         let more = self.at < self.layer.header().part(self.part).len;
         self.raw = more.then(|| self.layer.file.row(self.part, self.at)).transpose()?;
@@ -108,81 +127,120 @@ impl<'a> RowsOf<'a> {
         self.look()
     }
 
+    /// The name of the row in sight; `None` at the end.
+    fn name<'r, R: Row<'r>>(&self) -> Result<Option<&[u8]>, Damage> {
+        let Some(raw) = &self.raw else { return Ok(None) };
+        let range = name_range::<R>(raw);
+        let range = range.map_err(|fault| self.layer.file.damage_in(self.part, self.at, fault))?;
+        Ok(raw.get(range))
+    }
+
     /// The row in sight; `None` at the end.
     fn row<'r, R: Row<'r>>(&'r self) -> Result<Option<R>, Damage> {
         self.raw.as_ref().map(|raw| self.layer.file.decoded(self.part, self.at, raw)).transpose()
     }
 }
 
-/// Which of two rows comes first by name; none of both at the end.
-fn first_of<'a, R: Row<'a>>(old: Option<&R>, new: Option<&R>) -> Option<Ordering> {
-    match (old, new) {
-        (None, None) => None,
-        (Some(_), None) => Some(Ordering::Less),
-        (None, Some(_)) => Some(Ordering::Greater),
-        (Some(old), Some(new)) => Some(old.name().cmp(new.name())),
+/// The rows of a part of all layers, name by name.
+struct Names<'a> {
+    sides: Vec<RowsOf<'a>>,
+    /// Which of the layers speak of the name in sight, the oldest one first.
+    turn: Vec<usize>,
+}
+
+impl<'a> Names<'a> {
+    fn new(layers: &'a [Arc<Layer>], part: Part) -> Result<Names<'a>, Damage> {
+        let side = |layer| RowsOf { layer, part, at: 0, raw: None };
+        let mut sides: Vec<_> = layers.iter().map(|layer| side(layer)).collect();
+        sides.iter_mut().try_for_each(RowsOf::look)?;
+        Ok(Names { sides, turn: Vec::new() })
+    }
+
+    /// Moves on to the first name that was not in sight yet; `false` at the end.
+    fn next<'r, R: Row<'r>>(&mut self) -> Result<bool, Damage> {
+        for nth in self.turn.drain(..) {
+            self.sides[nth].advance()?;
+        }
+        let mut least: Option<&[u8]> = None;
+        for (nth, side) in self.sides.iter().enumerate() {
+            let Some(name) = side.name::<R>()? else { continue };
+            let order = least.map_or(Ordering::Less, |least| name.cmp(least));
+            if order.is_lt() {
+                self.turn.clear();
+                least = Some(name);
+            }
+            if order.is_le() {
+                self.turn.push(nth);
+            }
+        }
+        Ok(least.is_some())
+    }
+
+    /// The rows of the name in sight and whose they are, the oldest one first.
+    fn rows<'r, R: Row<'r>>(&'r self) -> impl Iterator<Item = Result<(usize, R), Damage>> {
+        self.turn.iter().filter_map(|nth| Some(self.sides[*nth].row().transpose()?.map(|row| (*nth, row))))
     }
 }
 
-/// What the tenants of each of the two are called in the new file, by their numbers.
-struct Numbers {
-    old: Vec<u32>,
-    new: Vec<u32>,
-}
-
-fn merge_tenants(writer: &mut LayerWriter, old: &Layer, new: &Layer) -> Result<Numbers, MakeError> {
-    let (mut olds, mut news) = (RowsOf::new(old, Part::Tenants)?, RowsOf::new(new, Part::Tenants)?);
-    let mut numbers = Numbers { old: Vec::new(), new: Vec::new() };
+/// What the tenants of each of the layers are called in the new file, by their numbers.
+fn merge_tenants(writer: &mut LayerWriter, layers: &[Arc<Layer>]) -> Result<Vec<Vec<u32>>, MakeError> {
+    let mut names = Names::new(layers, Part::Tenants)?;
+    let mut numbers = vec![Vec::new(); layers.len()];
     let mut number = 0;
-    loop {
-        let (old_row, new_row): (Option<TenantRow<'_>>, Option<TenantRow<'_>>) = (olds.row()?, news.row()?);
-        let Some(order) = first_of(old_row.as_ref(), new_row.as_ref()) else { return Ok(numbers) };
+    while names.next::<TenantRow<'_>>()? {
         number += 1;
-        let old_row = old_row.filter(|_| order.is_le());
-        let new_row = new_row.filter(|_| order.is_ge());
-        let Some(row) = old_row.or(new_row) else { return Ok(numbers) };
-        let bindings = Bindings::new([(old, old_row), (new, new_row)]);
-        writer.tenant(row.name, row.hash, bindings)?;
-        if order.is_le() {
-            numbers.old.push(number);
-            olds.advance()?;
+        let mut bindings = Bindings(Vec::new());
+        let mut tenant = None;
+        for row in names.rows() {
+            let (nth, row): (usize, TenantRow<'_>) = row?;
+            numbers[nth].push(number);
+            bindings.add(&layers[nth], &row)?;
+            tenant = Some(row);
         }
-        if order.is_ge() {
-            numbers.new.push(number);
-            news.advance()?;
+        if let Some(row) = tenant {
+            writer.tenant(row.name, row.hash, bindings)?;
         }
     }
+    Ok(numbers)
 }
 
-/// The bindings of one tenant out of both, in the order of creation.
-struct Bindings<'a> {
-    /// Of each: the layer, the next binding, and the one behind the last.
-    sides: [(&'a Layer, u64, u64); 2],
-    heads: [Option<Binding>; 2],
+/// The bindings of one tenant in one of the layers.
+struct Side<'a> {
+    entries: EntriesOf<'a, Binding>,
+    head: Binding,
+    /// The number of the one in sight, and the one behind the last.
+    at: u64,
+    end: u64,
 }
+
+/// The bindings of one tenant out of all layers, in the order of creation.
+struct Bindings<'a>(Vec<Side<'a>>);
 
 impl<'a> Bindings<'a> {
-    fn new(sides: [(&'a Layer, Option<TenantRow<'_>>); 2]) -> Bindings<'a> {
-        let bounds = |row: Option<TenantRow<'_>>| {
-            row.map_or((0, 0), |row| (row.first_binding, row.first_binding.saturating_add(row.bindings)))
-        };
-        let sides = sides.map(|(layer, row)| {
-            let (from, to) = bounds(row);
-            (layer, from, to)
-        });
-        Bindings { sides, heads: [None; 2] }
+    fn add(&mut self, layer: &'a Layer, row: &TenantRow<'_>) -> Result<(), Damage> {
+        let mut entries = EntriesOf::new(layer, Part::Bindings);
+        let (at, end) = (row.first_binding, row.first_binding.saturating_add(row.bindings));
+        if at < end {
+            let head = entries.entry(at)?;
+            self.0.push(Side { entries, head, at, end });
+        }
+        Ok(())
     }
 
     fn next_binding(&mut self) -> Result<Option<Binding>, Damage> {
-        for ((layer, next, end), head) in self.sides.iter_mut().zip(&mut self.heads) {
-            if head.is_none() && *next < *end {
-                *head = Some(layer.binding(*next)?);
-                *next += 1;
-            }
+        let sides = self.0.iter().enumerate();
+        let Some((nth, _)) = sides.min_by_key(|(_, side)| side.head.creation_ordinal) else {
+            return Ok(None);
+        };
+        let side = &mut self.0[nth];
+        let binding = side.head;
+        side.at += 1;
+        if side.at < side.end {
+            side.head = side.entries.entry(side.at)?;
+        } else {
+            self.0.remove(nth);
         }
-        let ordinal = |head: &Option<Binding>| head.map_or(u64::MAX, |binding| binding.creation_ordinal);
-        let side = usize::from(ordinal(&self.heads[1]) < ordinal(&self.heads[0]));
-        Ok(self.heads[side].take())
+        Ok(Some(binding))
     }
 }
 
@@ -196,70 +254,53 @@ impl Iterator for Bindings<'_> {
 
 fn merge_streams(
     writer: &mut LayerWriter,
-    old: &Layer,
-    new: &Layer,
-    numbers: &Numbers,
+    layers: &[Arc<Layer>],
+    numbers: &[Vec<u32>],
 ) -> Result<(), MakeError> {
-    let (mut olds, mut news) = (RowsOf::new(old, Part::Streams)?, RowsOf::new(new, Part::Streams)?);
-    // A number that no tenant of its file has stands for none.
-    let renumbered = |numbers: &[u32], tenant: u32| {
-        (tenant as usize).checked_sub(1).and_then(|at| numbers.get(at)).copied().unwrap_or(0)
-    };
-    loop {
-        let (old_row, new_row): (Option<StreamRow<'_>>, Option<StreamRow<'_>>) = (olds.row()?, news.row()?);
-        let Some(order) = first_of(old_row.as_ref(), new_row.as_ref()) else { return Ok(()) };
-        let old_row = old_row
-            .filter(|_| order.is_le())
-            .map(|row| StreamRow { tenant: renumbered(&numbers.old, row.tenant), ..row });
-        let new_row = new_row
-            .filter(|_| order.is_ge())
-            .map(|row| StreamRow { tenant: renumbered(&numbers.new, row.tenant), ..row });
-        for (layer, row) in [(old, old_row), (new, new_row)] {
-            if let Some(row) = row {
-                copy(layer, Part::Runs, row.first_run, u64::from(row.runs), |run: Run| writer.run(run))?;
-            }
+    let mut names = Names::new(layers, Part::Streams)?;
+    let mut runs: Vec<_> = layers.iter().map(|layer| EntriesOf::new(layer, Part::Runs)).collect();
+    while names.next::<StreamRow<'_>>()? {
+        let mut merged: Option<StreamRow<'_>> = None;
+        for row in names.rows() {
+            let (nth, row): (usize, StreamRow<'_>) = row?;
+            runs[nth].take(row.first_run, u64::from(row.runs), |run: Run| writer.run(run))?;
+            // A number that no tenant of its file has stands for none.
+            let tenant = (row.tenant as usize).checked_sub(1).and_then(|at| numbers[nth].get(at));
+            let row = StreamRow { tenant: tenant.copied().unwrap_or(0), ..row };
+            merged = Some(match merged {
+                Some(old) => followed(&old, row)?,
+                None => row,
+            });
         }
-        let row = match (old_row, new_row) {
-            (Some(old), Some(new)) => StreamRow {
-                registered_here: old.registered_here || new.registered_here,
-                bound_here: old.bound_here || new.bound_here,
-                runs: old.runs.checked_add(new.runs).ok_or(MakeError::TooLarge)?,
-                runs_before: old.runs_before,
-                first_version: if old.runs > 0 { old.first_version } else { new.first_version },
-                ..new
-            },
-            (Some(row), None) | (None, Some(row)) => row,
-            (None, None) => return Ok(()),
-        };
-        writer.stream(row)?;
-        if order.is_le() {
-            olds.advance()?;
-        }
-        if order.is_ge() {
-            news.advance()?;
-        }
+        merged.map_or(Ok(()), |row| writer.stream(row))?;
     }
+    Ok(())
 }
 
-fn merge_kept(writer: &mut LayerWriter, old: &Layer, new: &Layer) -> Result<(), MakeError> {
-    let (mut olds, mut news) = (RowsOf::new(old, Part::Kept)?, RowsOf::new(new, Part::Kept)?);
-    loop {
-        let (old_row, new_row): (Option<KeptRow<'_>>, Option<KeptRow<'_>>) = (olds.row()?, news.row()?);
-        let Some(order) = first_of(old_row.as_ref(), new_row.as_ref()) else { return Ok(()) };
-        let row = match (old_row.filter(|_| order.is_le()), new_row.filter(|_| order.is_ge())) {
-            (Some(old), Some(new)) => KeptRow { had_value: old.had_value, ..new },
-            (Some(row), None) | (None, Some(row)) => row,
-            (None, None) => return Ok(()),
-        };
+/// What two ranges that follow each other say of a stream.
+fn followed<'a>(old: &StreamRow<'_>, new: StreamRow<'a>) -> Result<StreamRow<'a>, MakeError> {
+    Ok(StreamRow {
+        registered_here: old.registered_here || new.registered_here,
+        bound_here: old.bound_here || new.bound_here,
+        runs: old.runs.checked_add(new.runs).ok_or(MakeError::TooLarge)?,
+        runs_before: old.runs_before,
+        first_version: if old.runs > 0 { old.first_version } else { new.first_version },
+        ..new
+    })
+}
+
+fn merge_kept(writer: &mut LayerWriter, layers: &[Arc<Layer>]) -> Result<(), MakeError> {
+    let mut names = Names::new(layers, Part::Kept)?;
+    while names.next::<KeptRow<'_>>()? {
+        let mut merged: Option<KeptRow<'_>> = None;
+        for row in names.rows() {
+            let (_, row): (usize, KeptRow<'_>) = row?;
+            merged = Some(KeptRow { had_value: merged.map_or(row.had_value, |old| old.had_value), ..row });
+        }
         // A value that came and went leaves nothing.
-        if row.has_value || row.had_value {
+        if let Some(row) = merged.filter(|row| row.has_value || row.had_value) {
             writer.kept(&row)?;
         }
-        if order.is_le() {
-            olds.advance()?;
-        }
-        if order.is_ge() {
-            news.advance()?;
-        }
     }
+    Ok(())
 }

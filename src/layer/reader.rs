@@ -10,6 +10,7 @@ use crate::layer::Damage;
 use crate::layer::file::LayerFile;
 use crate::storage::Storage;
 use crate::types::ReadMode;
+use std::ops::RangeInclusive;
 
 /// The index of a range of the log, in a file.
 #[derive(Debug)]
@@ -183,11 +184,28 @@ impl Layer {
         self.file.entries(Part::Runs, first, count, |run| out.push(run))
     }
 
-    /// Which of the runs `first..first + count` is the first one that does not end before a version.
-    pub(crate) fn run_at(&self, first: u64, count: u64, version: u64) -> Result<u64, Damage> {
-        self.file.first_not(Part::Runs, first, first.saturating_add(count), |run: Run| {
-            Ok(run.last_version() < version)
-        })
+    /// Which of the runs `first..first + count`, which hold these versions, is the first one that does not end before a version.
+    pub(crate) fn run_at(
+        &self,
+        (first, count): (u64, u64),
+        versions: RangeInclusive<u64>,
+        version: u64,
+    ) -> Result<u64, Damage> {
+        let Some(before) = version.checked_sub(*versions.start()).filter(|before| *before > 0 && count > 0)
+        else {
+            return Ok(first);
+        };
+        // Most streams have runs of one length: then this is the one, and one cell has to prove itself instead of many.
+        let all = versions.end().saturating_sub(*versions.start()).saturating_add(1);
+        let nth = (u128::from(before) * u128::from(count) / u128::from(all)) as u64;
+        let (at, end) = (first.saturating_add(nth.min(count - 1)), first.saturating_add(count));
+        let run = self.run(at)?;
+        let (from, to) = match () {
+            () if run.last_version() < version => (at + 1, end),
+            () if run.first_version > version => (first, at),
+            () => return Ok(at),
+        };
+        self.file.first_not(Part::Runs, from, to, |run: Run| Ok(run.last_version() < version))
     }
 
     /// The same for a position.

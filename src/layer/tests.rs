@@ -8,6 +8,7 @@ use crate::segment::name::index_name;
 use crate::storage::{Memory, Storage};
 use crate::types::{Location, ReadMode};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -275,8 +276,8 @@ impl Picture {
             layer.runs(first_run, runs.into(), &mut seen.runs)?;
             assert_eq!(Some(&seen), self.streams.get(&id), "{id}");
             let runs = u64::from(runs);
-            for version in [0, 1, seen.version / 2, seen.version, seen.version + 1] {
-                let at = layer.run_at(first_run, runs, version)?;
+            for version in 0..=seen.version + 1 {
+                let at = layer.run_at((first_run, runs), first_version..=seen.version, version)?;
                 let plain = seen.runs.partition_point(|run| run.last_version() < version);
                 assert_eq!(at, first_run + plain as u64, "{id} {version}");
             }
@@ -335,6 +336,10 @@ fn open(storage: &dyn Storage, number: u64) -> Layer {
     Layer::open(storage, number, ReadMode::Map).unwrap()
 }
 
+fn opened(storage: &dyn Storage, numbers: &[u64]) -> Vec<Arc<Layer>> {
+    numbers.iter().map(|number| Arc::new(open(storage, *number))).collect()
+}
+
 #[test]
 fn a_layer_says_what_it_was_made_of() {
     for seed in 0..30 {
@@ -357,7 +362,7 @@ fn layers_merged_in_any_grouping_say_what_one_would() {
         let mut number = 10;
         let mut merged = |old: u64, new: u64, pictures: (&Picture, &Picture)| {
             number += 1;
-            merge(&memory, number, &open(&memory, old), &open(&memory, new), Default::default()).unwrap();
+            merge(&memory, number, &opened(&memory, &[old, new]), Default::default()).unwrap();
             let picture = pictures.0.merged(pictures.1);
             picture.compare(&open(&memory, number)).unwrap();
             (number, picture)
@@ -365,17 +370,20 @@ fn layers_merged_in_any_grouping_say_what_one_would() {
         let [a, b, c, d] = &pictures[..] else { panic!() };
         let (ab, ab_picture) = merged(1, 2, (a, b));
         let (cd, cd_picture) = merged(3, 4, (c, d));
-        let (abcd, _) = merged(ab, cd, (&ab_picture, &cd_picture));
+        let (abcd, abcd_picture) = merged(ab, cd, (&ab_picture, &cd_picture));
         let (bc, bc_picture) = merged(2, 3, (b, c));
         let (abc, abc_picture) = merged(1, bc, (a, &bc_picture));
         let (other, _) = merged(abc, 4, (&abc_picture, d));
-        let (one, two) = (open(&memory, abcd), open(&memory, other));
+        merge(&memory, 90, &opened(&memory, &[1, 2, 3, 4]), Default::default()).unwrap();
+        let (one, two, at_once) = (open(&memory, abcd), open(&memory, other), open(&memory, 90));
+        abcd_picture.compare(&at_once).unwrap();
         let plain = |layer: &Layer| {
             let header = layer.header();
             let weights: Vec<_> = header.parts.iter().map(|part| (part.len, part.count)).collect();
             (header.from, header.to, header.chain, header.first_position, weights)
         };
         assert_eq!(plain(&one), plain(&two));
+        assert_eq!(plain(&one), plain(&at_once));
         assert!(pictures[0].kept.values().all(|kept| !kept.had), "the oldest has nothing before it");
         let gone = (0..one.kept_count()).filter(|at| !one.kept_at(*at, |row| row.has_value).unwrap());
         assert_eq!(gone.count(), 0, "what came and went leaves nothing");
@@ -389,7 +397,7 @@ fn damage_is_told_and_never_believed() {
     let pictures = history(7, 2, 60);
     pictures[0].write(&memory, 1);
     pictures[1].write(&memory, 2);
-    merge(&memory, 3, &open(&memory, 1), &open(&memory, 2), Default::default()).unwrap();
+    merge(&memory, 3, &opened(&memory, &[1, 2]), Default::default()).unwrap();
     let picture = pictures[0].merged(&pictures[1]);
     let file = memory.open(&index_name(3), true).unwrap();
     let len = file.len().unwrap();
@@ -432,10 +440,10 @@ fn a_file_that_nobody_wants_any_more_is_not_finished() {
     let pictures = history(3, 2, 60);
     pictures[0].write(&memory, 1);
     pictures[1].write(&memory, 2);
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let made = merge(&memory, 3, &open(&memory, 1), &open(&memory, 2), stop);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let made = merge(&memory, 3, &opened(&memory, &[1, 2]), stop);
     assert_eq!(made, Err(MakeError::Stopped));
     assert!(!memory.list().unwrap().contains(&index_name(3)));
     // What it left is out of the way of the next one.
-    merge(&memory, 3, &open(&memory, 1), &open(&memory, 2), Default::default()).unwrap();
+    merge(&memory, 3, &opened(&memory, &[1, 2]), Default::default()).unwrap();
 }

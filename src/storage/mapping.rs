@@ -51,11 +51,16 @@ impl Mapping {
     #[inline]
     pub(crate) fn prefetch(&self, offset: u64, lines: u64) {
         #[cfg(target_arch = "x86_64")]
-        for at in (offset..(self.raw.len() as u64).min(offset.saturating_add(lines * 64))).step_by(64) {
+        {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a prefetch reads nothing that the program can see and faults on no address; this one is inside
-            // the mapping anyway. SSE is part of every x86-64.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.raw.as_ptr().add(at as usize).cast()) };
+            let end = (self.raw.len() as u64).min(offset.saturating_add(lines * 64));
+            let mut at = offset;
+            while at < end {
+                // SAFETY: a prefetch reads nothing that the program can see and faults on no address; this one is inside
+                // the mapping anyway. SSE is part of every x86-64.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(self.raw.as_ptr().add(at as usize).cast()) };
+                at += 64;
+            }
         }
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (offset, lines);

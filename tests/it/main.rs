@@ -10,6 +10,7 @@ mod consumers;
 mod crash;
 mod damage;
 mod day;
+mod folding;
 mod follow;
 mod found;
 mod golden;
