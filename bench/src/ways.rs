@@ -1,10 +1,11 @@
 //! Ways of making a write durable: what the writer of Annals does, beside what it could do instead.
 //!
 //! Owns the measurement behind the choice of one write and one fdatasync per commit. Nothing here is a store: a file that was
-//! zeroed beforehand, as Annals does with its segments, and commits of several sizes one behind the other.
+//! zeroed beforehand, as Annals does with its segments as long as commits are small, or one that has its space only reserved; and
+//! commits of several sizes one behind the other.
 
 use measure::{Context, Outcome, Series, Table, quantile};
-use rustix::fs::OFlags;
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::{ReadWriteFlags, pwritev2};
 use std::fs::{File, OpenOptions};
 use std::io::IoSlice;
@@ -14,22 +15,36 @@ use std::time::Instant;
 
 const PAGE: usize = 4096;
 /// Sizes of commits, and how many of each make one round.
-const COMMITS: [(usize, usize); 3] = [(PAGE, 300), (64 << 10, 150), (1 << 20, 40)];
+const COMMITS: [(usize, usize); 4] = [(PAGE, 300), (64 << 10, 150), (256 << 10, 80), (1 << 20, 40)];
 
-/// A way, and the flags with which its file is opened.
+/// What is done to a file before it is written.
+type Prepare = fn(&File, usize) -> Outcome<()>;
+
+/// A way, what its file is, and the flags with which that is opened.
 #[derive(Clone, Copy)]
 struct Way {
     name: &'static str,
+    prepare: Prepare,
     flags: OFlags,
     commit: fn(&File, &[u8], u64) -> Outcome<()>,
 }
 
-const WAYS: [Way; 5] = [
-    Way { name: "write, fdatasync (Annals)", flags: OFlags::empty(), commit: write_and_sync },
-    Way { name: "O_DSYNC", flags: OFlags::DSYNC, commit: write },
-    Way { name: "RWF_DSYNC", flags: OFlags::empty(), commit: write_through },
-    Way { name: "O_DIRECT, fdatasync", flags: OFlags::DIRECT, commit: write_and_sync },
-    Way { name: "O_DIRECT, O_DSYNC", flags: OFlags::DIRECT.union(OFlags::DSYNC), commit: write },
+const fn way(
+    name: &'static str,
+    prepare: Prepare,
+    flags: OFlags,
+    commit: fn(&File, &[u8], u64) -> Outcome<()>,
+) -> Way {
+    Way { name, prepare, flags, commit }
+}
+
+const WAYS: [Way; 6] = [
+    way("write, fdatasync (Annals)", zero, OFlags::empty(), write_and_sync),
+    way("the same of reserved space", reserve, OFlags::empty(), write_and_sync),
+    way("O_DSYNC", zero, OFlags::DSYNC, write),
+    way("RWF_DSYNC", zero, OFlags::empty(), write_through),
+    way("O_DIRECT, fdatasync", zero, OFlags::DIRECT, write_and_sync),
+    way("O_DIRECT, O_DSYNC", zero, OFlags::DIRECT.union(OFlags::DSYNC), write),
 ];
 
 /// Measures all ways in turns, and prints what a commit takes with each.
@@ -66,7 +81,7 @@ pub(crate) fn measure(dir: &Path, rounds: usize) -> Outcome<()> {
 }
 
 fn with_calls(path: &Path, way: Way, bytes: usize, count: usize) -> Outcome<Vec<u64>> {
-    zeroed(path, bytes * count)?;
+    prepared(path, way.prepare, bytes * count)?;
     let file = OpenOptions::new().write(true).custom_flags(way.flags.bits() as i32).open(path)?;
     let memory = vec![7; bytes + PAGE];
     // What goes past the page cache must begin with a page of memory, too.
@@ -80,12 +95,21 @@ fn with_calls(path: &Path, way: Way, bytes: usize, count: usize) -> Outcome<Vec<
     Ok(nanos)
 }
 
-/// A file of zeros that are on the disk: space that is only reserved costs every first write a change of the file system's.
-fn zeroed(path: &Path, bytes: usize) -> Outcome<()> {
+/// A new file that is on the disk as it is to be.
+fn prepared(path: &Path, prepare: Prepare, bytes: usize) -> Outcome<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    file.write_all_at(&vec![0; bytes], 0)?;
-    file.sync_all()?;
-    Ok(())
+    prepare(&file, bytes)?;
+    Ok(file.sync_all()?)
+}
+
+/// Zeros: what is written later changes nothing but these bytes.
+fn zero(file: &File, bytes: usize) -> Outcome<()> {
+    Ok(file.write_all_at(&vec![0; bytes], 0)?)
+}
+
+/// Space that is only reserved: the first write of each of its blocks is a change of the file system's, too.
+fn reserve(file: &File, bytes: usize) -> Outcome<()> {
+    Ok(fallocate(file, FallocateFlags::empty(), 0, bytes as u64)?)
 }
 
 fn write(file: &File, bytes: &[u8], at: u64) -> Outcome<()> {
@@ -110,7 +134,7 @@ const URING: &str = "io_uring, write, fdatasync";
 
 #[cfg(feature = "uring")]
 fn with_uring(path: &Path, bytes: usize, count: usize) -> Outcome<Vec<u64>> {
-    zeroed(path, bytes * count)?;
+    prepared(path, zero, bytes * count)?;
     tokio_uring::start(async {
         let file = tokio_uring::fs::OpenOptions::new().write(true).open(path).await?;
         let mut memory = vec![7; bytes];

@@ -18,7 +18,7 @@ use crate::format::segment::SegmentHeader;
 use crate::index::Index;
 use crate::index::build::build;
 use crate::layer::{Layer, MakeError, Range, merge};
-use crate::segment::name::{CHECKPOINT, CLOSED, INDEX_TEMPORARY, index_name};
+use crate::segment::name::{CHECKPOINT, CLOSED, INDEX_TEMPORARY, MERGE_TEMPORARY, index_name};
 use crate::storage::Storage;
 use crate::types::{Location, ReadMode};
 use crossbeam_channel::Receiver;
@@ -72,7 +72,9 @@ impl Shared {
                 Ok(Step::NothingToDo) | Err(MakeError::TooLarge) => return,
                 Err(MakeError::Stopped) => {
                     // What stays is removed by the next open, which would tell of it.
-                    let _ = self.storage.remove(INDEX_TEMPORARY);
+                    for name in [INDEX_TEMPORARY, MERGE_TEMPORARY] {
+                        let _ = self.storage.remove(name);
+                    }
                     return;
                 }
                 Err(MakeError::Damage(damage)) => self.mend(&damage),
@@ -90,33 +92,24 @@ impl Shared {
         stop: &Arc<AtomicBool>,
         merges: bool,
     ) -> Result<Step, MakeError> {
-        let (frozen, layers) = {
-            let view = self.view.read();
-            (view.index.frozen.first().cloned(), view.index.layers.clone())
-        };
-        let number = *next_number;
-        if let Some(frozen) = frozen {
-            *next_number += 1;
-            build(&*self.storage, number, &frozen, &layers, stop.clone())?;
-            let layer = self.open_layer(number)?;
-            {
-                let mut view = self.view.write();
-                // Mended meanwhile, the index may have other parts.
-                if view.index.frozen.first().is_some_and(|first| Arc::ptr_eq(first, &frozen)) {
-                    view.index.settle(layer);
-                }
-            }
-            self.note_layers(&[])?;
+        if self.settle_oldest(next_number, stop)? {
             return Ok(Step::Done);
         }
+        let layers = self.view.read().index.layers.clone();
         let weights: Vec<Weight> = layers.iter().map(|layer| weight(layer.header())).collect();
         let range = layers.len() - to_merge(&weights)..layers.len();
         let old = &layers[range.clone()];
         if !merges || old.len() < 2 {
             return Ok(Step::NothingToDo);
         }
+        let number = *next_number;
         *next_number += 1;
-        merge(&*self.storage, number, old, stop.clone())?;
+        // A large merge takes long, and what is frozen meanwhile would fill the memory.
+        let mut meanwhile = || {
+            while self.settle_oldest(next_number, stop)? {}
+            Ok(())
+        };
+        merge(&*self.storage, number, old, stop.clone(), &mut meanwhile)?;
         let layer = self.open_layer(number)?;
         {
             let mut view = self.view.write();
@@ -129,6 +122,28 @@ impl Shared {
         let gone: Vec<u64> = old.iter().map(|layer| layer.header().number).collect();
         self.note_layers(&gone)?;
         Ok(Step::Done)
+    }
+
+    /// Makes a layer of the oldest frozen part, if there is one.
+    fn settle_oldest(&self, next_number: &mut u64, stop: &Arc<AtomicBool>) -> Result<bool, MakeError> {
+        let (frozen, layers) = {
+            let view = self.view.read();
+            let Some(frozen) = view.index.frozen.first().cloned() else { return Ok(false) };
+            (frozen, view.index.layers.clone())
+        };
+        let number = *next_number;
+        *next_number += 1;
+        build(&*self.storage, number, &frozen, &layers, stop.clone())?;
+        let layer = self.open_layer(number)?;
+        {
+            let mut view = self.view.write();
+            // Mended meanwhile, the index may have other parts.
+            if view.index.frozen.first().is_some_and(|first| Arc::ptr_eq(first, &frozen)) {
+                view.index.settle(layer);
+            }
+        }
+        self.note_layers(&[])?;
+        Ok(true)
     }
 
     /// Opens what was just made. If that fails, something is wrong with more than a file.

@@ -93,7 +93,7 @@ fn too_long(len: u64, bytes: &[u8]) -> Fault {
 impl<'a> Record<'a> {
     /// The record at the start of `bytes` and its length. Its checksum is compared only if `verify`; every length is
     /// bounded all the same.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn decode(bytes: &'a [u8], verify: bool) -> Result<(Self, usize), Fault> {
         let head: &[u8; RECORD_HEAD_BYTES] =
             bytes.first_chunk().ok_or_else(|| too_long(RECORD_HEAD_BYTES as u64, bytes))?;

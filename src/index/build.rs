@@ -10,6 +10,7 @@ use crate::index::overlay::Entry;
 use crate::index::runs::runs_in;
 use crate::index::streams::{details_in, hash_of};
 use crate::layer::{Layer, LayerWriter, MakeError, Sizes};
+use crate::segment::name::INDEX_TEMPORARY;
 use crate::storage::Storage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub(crate) fn build(
         marks: overlay.marks.all().len() as u64,
         frames: frames.len() as u64,
     };
-    let mut writer = LayerWriter::new(storage, number, &sizes, stop)?;
+    let mut writer = LayerWriter::new(storage, INDEX_TEMPORARY, number, &sizes, stop)?;
     overlay.marks.all().iter().try_for_each(|mark| writer.mark(*mark))?;
     frames.iter().try_for_each(|sums| writer.frame(*sums))?;
     for tenant in tenants.keys() {

@@ -129,7 +129,7 @@ mod tests {
         let crowd = |i: u64| if i.is_multiple_of(3) { u64::MAX - i } else { i << 40 };
         for (rows, at_once) in [(0, 8), (1, 8), (1000, 1 << 20), (1000, 16), (1000, 1)] {
             let file = Memory::new().create("x").unwrap();
-            let draft = Draft { file, salt: 3, block_bytes: 1 << 10, stop: Default::default() };
+            let draft = Draft { file, name: "x", salt: 3, block_bytes: 1 << 10, stop: Default::default() };
             let mut plan = Plan::new();
             let mut part = Rows::new(plan.place(rows * 64));
             for i in 0..rows {

@@ -9,6 +9,7 @@ use crate::format::layer::Part;
 use crate::format::row::{KeptRow, Row, StreamRow, TenantRow, name_range};
 use crate::layer::file::Piece;
 use crate::layer::{Damage, Layer, LayerWriter, MakeError, Range, Sizes};
+use crate::segment::name::MERGE_TEMPORARY;
 use crate::storage::Storage;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -17,12 +18,17 @@ use std::sync::atomic::AtomicBool;
 /// How many entries of a part are read at once.
 const AT_ONCE: u64 = 1024;
 
-/// Makes one layer of several, the oldest one first.
+/// After so many names, whoever merges looks after what else is to be done.
+pub(super) const NAMES_BETWEEN: u64 = 4096;
+
+/// Makes one layer of several, the oldest one first. That may take long: `meanwhile` is called every now and then, and ends it
+/// if it fails.
 pub(crate) fn merge(
     storage: &dyn Storage,
     number: u64,
     layers: &[Arc<Layer>],
     stop: Arc<AtomicBool>,
+    meanwhile: &mut dyn FnMut() -> Result<(), MakeError>,
 ) -> Result<(), MakeError> {
     let [oldest, .., newest] = layers else { return Ok(()) };
     let count = |part: Part| layers.iter().map(|layer| layer.file.count(part)).sum();
@@ -39,14 +45,14 @@ pub(crate) fn merge(
         marks: count(Part::Marks),
         frames: newest.file.count(Part::Frames),
     };
-    let mut writer = LayerWriter::new(storage, number, &sizes, stop)?;
+    let mut writer = LayerWriter::new(storage, MERGE_TEMPORARY, number, &sizes, stop)?;
     for layer in layers {
         let marks = layer.file.count(Part::Marks);
         EntriesOf::new(layer, Part::Marks).take(0, marks, |mark: Mark| writer.mark(mark))?;
     }
     EntriesOf::new(newest, Part::Frames).take(0, sizes.frames, |sums: FrameSums| writer.frame(sums))?;
     let numbers = merge_tenants(&mut writer, layers)?;
-    merge_streams(&mut writer, layers, &numbers)?;
+    merge_streams(&mut writer, layers, &numbers, meanwhile)?;
     merge_kept(&mut writer, layers)?;
     let (from, to) = (oldest.header(), newest.header());
     let range = Range {
@@ -256,10 +262,17 @@ fn merge_streams(
     writer: &mut LayerWriter,
     layers: &[Arc<Layer>],
     numbers: &[Vec<u32>],
+    meanwhile: &mut dyn FnMut() -> Result<(), MakeError>,
 ) -> Result<(), MakeError> {
     let mut names = Names::new(layers, Part::Streams)?;
     let mut runs: Vec<_> = layers.iter().map(|layer| EntriesOf::new(layer, Part::Runs)).collect();
+    let mut until_then = NAMES_BETWEEN;
     while names.next::<StreamRow<'_>>()? {
+        until_then -= 1;
+        if until_then == 0 {
+            until_then = NAMES_BETWEEN;
+            meanwhile()?;
+        }
         let mut merged: Option<StreamRow<'_>> = None;
         for row in names.rows() {
             let (nth, row): (usize, StreamRow<'_>) = row?;

@@ -7,7 +7,6 @@ use crate::format::PAGE_BYTES;
 use crate::format::cell::{CELL_BYTES, Entry, seal};
 use crate::format::layer::PartPlace;
 use crate::layer::MakeError;
-use crate::segment::name::INDEX_TEMPORARY;
 use crate::storage::{File, write_all_at};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -25,6 +24,8 @@ const LARGE_BYTES: u64 = 32 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     pub(crate) file: Arc<dyn File>,
+    /// What it is called until it is whole.
+    pub(crate) name: &'static str,
     pub(crate) salt: u64,
     pub(crate) block_bytes: u64,
     /// Set by whoever wants the file no more.
@@ -36,12 +37,12 @@ impl Draft {
         if self.stop.load(Ordering::Relaxed) {
             return Err(MakeError::Stopped);
         }
-        let fault = |error| MakeError::Io(IoFault::new("write", INDEX_TEMPORARY, &error));
+        let fault = |error| MakeError::Io(IoFault::new("write", self.name, &error));
         write_all_at(&*self.file, offset, bytes).map_err(fault)
     }
 
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), MakeError> {
-        let fault = |error| MakeError::Io(IoFault::new("read", INDEX_TEMPORARY, &error));
+        let fault = |error| MakeError::Io(IoFault::new("read", self.name, &error));
         self.file.read_at(offset, buffer).map_err(fault)
     }
 }
@@ -164,7 +165,8 @@ mod tests {
     #[test]
     fn a_part_is_written_in_whole_blocks_but_for_its_ends() {
         let file = Memory::new().create("x").unwrap();
-        let draft = Draft { file: file.clone(), salt: 0, block_bytes: 1 << 10, stop: Arc::default() };
+        let draft =
+            Draft { file: file.clone(), name: "x", salt: 0, block_bytes: 1 << 10, stop: Arc::default() };
         let mut rows = Rows::new(3000);
         for row in 0..100u8 {
             rows.add(&draft, |out| out.resize(out.len() + 7 * usize::from(row), row)).unwrap();

@@ -10,7 +10,7 @@ use crate::format::layer::{LayerHeader, PARTS, Part, PartPlace};
 use crate::format::row::{KeptRow, Row, StreamRow, TenantRow, encode};
 use crate::layer::part::{Cells, Draft, Plan, Rows};
 use crate::layer::{MakeError, buckets};
-use crate::segment::name::{INDEX_TEMPORARY, index_name};
+use crate::segment::name::index_name;
 use crate::storage::Storage;
 use crate::types::Location;
 use std::io;
@@ -90,13 +90,15 @@ pub(crate) struct LayerWriter {
     frames: Cells<FrameSums>,
 }
 
-fn fault(operation: &'static str) -> impl Fn(io::Error) -> MakeError {
-    move |error| MakeError::Io(IoFault::new(operation, INDEX_TEMPORARY, &error))
+fn fault(operation: &'static str, name: &'static str) -> impl Fn(io::Error) -> MakeError {
+    move |error| MakeError::Io(IoFault::new(operation, name, &error))
 }
 
 impl LayerWriter {
+    /// `temporary` is what the file is called until it is whole.
     pub(crate) fn new(
         storage: &dyn Storage,
+        temporary: &'static str,
         number: u64,
         sizes: &Sizes,
         stop: Arc<AtomicBool>,
@@ -104,11 +106,13 @@ impl LayerWriter {
         if sizes.stream_bytes.max(sizes.kept_bytes) > Slot::OFFSET_MAX {
             return Err(MakeError::TooLarge);
         }
-        match storage.remove(INDEX_TEMPORARY) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault("remove")(error)),
+        match storage.remove(temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(fault("remove", temporary)(error));
+            }
             _ => {}
         }
-        let file = storage.create(INDEX_TEMPORARY).map_err(fault("create"))?;
+        let file = storage.create(temporary).map_err(fault("create", temporary))?;
         let (salt, _) = Uuid::new_v4().as_u64_pair();
         let mut plan = Plan::new();
         Ok(LayerWriter {
@@ -126,7 +130,7 @@ impl LayerWriter {
             tenant_order: Cells::new(&mut plan, sizes.tenants),
             bindings: Cells::new(&mut plan, sizes.bindings),
             frames: Cells::new(&mut plan, sizes.frames),
-            draft: Draft { file, salt, block_bytes: plan.block_bytes(), stop },
+            draft: Draft { file, name: temporary, salt, block_bytes: plan.block_bytes(), stop },
         })
     }
 
@@ -212,9 +216,9 @@ impl LayerWriter {
             parts,
         };
         draft.write(0, &header.encode())?;
-        draft.file.sync().map_err(fault("sync"))?;
-        storage.rename(INDEX_TEMPORARY, &index_name(number)).map_err(fault("rename"))?;
-        storage.sync_directory().map_err(fault("sync the directory of"))
+        draft.file.sync().map_err(fault("sync", draft.name))?;
+        storage.rename(draft.name, &index_name(number)).map_err(fault("rename", draft.name))?;
+        storage.sync_directory().map_err(fault("sync the directory of", draft.name))
     }
 }
 

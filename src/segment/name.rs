@@ -27,6 +27,8 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 pub(crate) const CLOSED: &str = "closed";
 pub(crate) const CHECKPOINT_TEMPORARY: &str = "checkpoint.tmp";
 pub(crate) const INDEX_TEMPORARY: &str = "index.tmp";
+/// The same for one that is merged from others: it takes long, and others are made meanwhile.
+pub(crate) const MERGE_TEMPORARY: &str = "merge.tmp";
 
 pub(crate) fn segment_name(ordinal: u64) -> String {
     format!("{ordinal:020}.seg")
@@ -43,7 +45,7 @@ pub(crate) fn torn_name(segment: u64, offset: u64, count: u64) -> String {
 impl FileName {
     pub(crate) fn parse(name: &str) -> FileName {
         match name {
-            SPARE | CHECKPOINT_TEMPORARY | INDEX_TEMPORARY => return FileName::Temporary,
+            SPARE | CHECKPOINT_TEMPORARY | INDEX_TEMPORARY | MERGE_TEMPORARY => return FileName::Temporary,
             CHECKPOINT => return FileName::Checkpoint,
             CLOSED => return FileName::Closed,
             _ => {}
