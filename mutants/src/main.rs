@@ -41,6 +41,20 @@ const MUTANTS: &[Mutant] = &[
         tests: &["folding"],
     },
     Mutant {
+        name: "leave an index file behind that could not be made",
+        file: "src/engine/layering.rs",
+        from: "            if step.is_err() {",
+        to: "            if false && step.is_err() {",
+        tests: &["layers::a_file_that_could_not"],
+    },
+    Mutant {
+        name: "keep all else waiting while layers are merged",
+        file: "src/layer/part.rs",
+        from: "bytes: &[u8]) -> Result<(), MakeError> {\n        (self.meanwhile)()?;\n",
+        to: "bytes: &[u8]) -> Result<(), MakeError> {\n",
+        tests: &["layer::"],
+    },
+    Mutant {
         name: "merge layers without the tenants' new numbers",
         file: "src/layer/merge.rs",
         from: "let row = StreamRow { tenant: tenant.copied().unwrap_or(0), ..row };",

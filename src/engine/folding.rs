@@ -43,7 +43,7 @@ impl Cursor {
         let Some(section) = section.as_ref().filter(|_| filter.is_none() && !*stubs) else {
             return Ok(value);
         };
-        let mut events = Events {
+        let mut events = Stretch {
             bytes: section.bytes(),
             here: *here,
             left: *left,
@@ -79,7 +79,7 @@ impl Cursor {
                 self.enter(found)?;
                 return Ok(value);
             };
-            let mut events = Events {
+            let mut events = Stretch {
                 bytes: lent.bytes,
                 here: EventPlace { at: lent.first_at, version: first_version, position: first_position },
                 left: count,
@@ -99,8 +99,8 @@ impl Cursor {
     }
 }
 
-/// Events that follow each other in one section.
-struct Events<'a> {
+/// Events that follow each other in one section, with what they have in common.
+struct Stretch<'a> {
     bytes: &'a [u8],
     here: EventPlace,
     left: u32,
@@ -109,7 +109,7 @@ struct Events<'a> {
     log_id: &'a Uuid,
 }
 
-impl Events<'_> {
+impl Stretch<'_> {
     /// Folds them up to the first one about which there is something to tell.
     #[inline]
     fn fold<T, E>(

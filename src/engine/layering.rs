@@ -22,6 +22,7 @@ use crate::segment::name::{CHECKPOINT, CLOSED, INDEX_TEMPORARY, MERGE_TEMPORARY,
 use crate::storage::Storage;
 use crate::types::{Location, ReadMode};
 use crossbeam_channel::Receiver;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -63,20 +64,21 @@ enum Step {
 impl Shared {
     /// Does all that is to be done about index files, until it is done, told to stop, or fails. `merges`: not only what is in
     /// memory.
-    pub(crate) fn settle_index(&self, stop: &Arc<AtomicBool>, merges: bool) {
+    pub(crate) fn settle_index(&self, stop: &AtomicBool, merges: bool) {
         // Whoever is at it comes to what is new by itself.
         let Some(mut next_number) = self.making.try_lock() else { return };
+        let next_number = Cell::from_mut(&mut *next_number);
         loop {
-            match self.settle_step(&mut next_number, stop, merges) {
-                Ok(Step::Done) => *self.index_fault.lock() = None,
-                Ok(Step::NothingToDo) | Err(MakeError::TooLarge) => return,
-                Err(MakeError::Stopped) => {
-                    // What stays is removed by the next open, which would tell of it.
-                    for name in [INDEX_TEMPORARY, MERGE_TEMPORARY] {
-                        let _ = self.storage.remove(name);
-                    }
-                    return;
+            let step = self.settle_step(next_number, stop, merges);
+            if step.is_err() {
+                // The space may be wanted for what comes next. What stays is removed by the next open, which would tell of it.
+                for name in [INDEX_TEMPORARY, MERGE_TEMPORARY] {
+                    let _ = self.storage.remove(name);
                 }
+            }
+            match step {
+                Ok(Step::Done) => *self.index_fault.lock() = None,
+                Ok(Step::NothingToDo) | Err(MakeError::TooLarge | MakeError::Stopped) => return,
                 Err(MakeError::Damage(damage)) => self.mend(&damage),
                 Err(MakeError::Io(fault)) => {
                     *self.index_fault.lock() = Some(fault);
@@ -88,8 +90,8 @@ impl Shared {
 
     fn settle_step(
         &self,
-        next_number: &mut u64,
-        stop: &Arc<AtomicBool>,
+        next_number: &Cell<u64>,
+        stop: &AtomicBool,
         merges: bool,
     ) -> Result<Step, MakeError> {
         if self.settle_oldest(next_number, stop)? {
@@ -102,38 +104,36 @@ impl Shared {
         if !merges || old.len() < 2 {
             return Ok(Step::NothingToDo);
         }
-        let number = *next_number;
-        *next_number += 1;
+        let number = next_number.replace(next_number.get() + 1);
         // A large merge takes long, and what is frozen meanwhile would fill the memory.
-        let mut meanwhile = || {
+        let meanwhile = || {
             while self.settle_oldest(next_number, stop)? {}
-            Ok(())
+            go_on(stop)
         };
-        merge(&*self.storage, number, old, stop.clone(), &mut meanwhile)?;
+        merge(&*self.storage, number, old, &meanwhile)?;
         let layer = self.open_layer(number)?;
         {
             let mut view = self.view.write();
-            // Mended meanwhile, the index may have other layers; newer ones may have come.
+            // Newer ones may have come behind them. Mended meanwhile, the index may have other layers.
             let same = |now: &[Arc<Layer>]| now.iter().zip(old).all(|(now, old)| Arc::ptr_eq(now, old));
             if view.index.layers.get(range.clone()).is_some_and(same) {
                 view.index.replace(range, layer);
             }
         }
-        let gone: Vec<u64> = old.iter().map(|layer| layer.header().number).collect();
-        self.note_layers(&gone)?;
+        let concerned: Vec<u64> = old.iter().map(|layer| layer.header().number).chain([number]).collect();
+        self.note_layers(&concerned)?;
         Ok(Step::Done)
     }
 
     /// Makes a layer of the oldest frozen part, if there is one.
-    fn settle_oldest(&self, next_number: &mut u64, stop: &Arc<AtomicBool>) -> Result<bool, MakeError> {
+    fn settle_oldest(&self, next_number: &Cell<u64>, stop: &AtomicBool) -> Result<bool, MakeError> {
         let (frozen, layers) = {
             let view = self.view.read();
             let Some(frozen) = view.index.frozen.first().cloned() else { return Ok(false) };
             (frozen, view.index.layers.clone())
         };
-        let number = *next_number;
-        *next_number += 1;
-        build(&*self.storage, number, &frozen, &layers, stop.clone())?;
+        let number = next_number.replace(next_number.get() + 1);
+        build(&*self.storage, number, &frozen, &layers, &|| go_on(stop))?;
         let layer = self.open_layer(number)?;
         {
             let mut view = self.view.write();
@@ -152,13 +152,15 @@ impl Shared {
         layer.map(Arc::new).map_err(|damage| MakeError::Io(damage.as_fault("open", &index_name(number))))
     }
 
-    /// Writes down which layers there are, then removes those that are not wanted any more.
-    pub(crate) fn note_layers(&self, gone: &[u64]) -> Result<(), MakeError> {
+    /// Writes down which layers there are, then removes those of these that are not among them.
+    pub(crate) fn note_layers(&self, concerned: &[u64]) -> Result<(), MakeError> {
         let layers = refs(&self.view.read().index);
+        let is_used = |number: u64| layers.iter().any(|layer| layer.number == number);
+        let unused: Vec<u64> = concerned.iter().copied().filter(|number| !is_used(*number)).collect();
         self.note(|checkpoint| checkpoint.layers = layers).map_err(MakeError::Io)?;
-        for number in gone {
+        for number in unused {
             // What stays is removed by the next open.
-            let _ = self.storage.remove(&index_name(*number));
+            let _ = self.storage.remove(&index_name(number));
         }
         Ok(())
     }
@@ -218,7 +220,7 @@ impl Shared {
                 }
                 view.index.freeze(range, sums.clone());
             }
-            self.settle_index(&Arc::default(), false);
+            self.settle_index(&AtomicBool::new(false), false);
         }
     }
 
@@ -250,10 +252,15 @@ pub(crate) fn write_oldest(
     mode: ReadMode,
 ) -> Result<(), MakeError> {
     if let Some(frozen) = index.frozen.first().cloned() {
-        build(storage, number, &frozen, &index.layers, Arc::default())?;
+        build(storage, number, &frozen, &index.layers, &|| Ok(()))?;
         index.settle(Arc::new(Layer::open(storage, number, mode)?));
     }
     Ok(())
+}
+
+/// Whether what is being made is still wanted.
+fn go_on(stop: &AtomicBool) -> Result<(), MakeError> {
+    if stop.load(Ordering::Relaxed) { Err(MakeError::Stopped) } else { Ok(()) }
 }
 
 fn weight(header: &LayerHeader) -> Weight {

@@ -186,7 +186,7 @@ impl EventLog {
             making: Mutex::new(next_number),
             index_fault: Mutex::default(),
             mending: Mutex::default(),
-            stop_indexing: Arc::default(),
+            stop_indexing: AtomicBool::default(),
             lock: Mutex::new(lock),
             writer_bell: Condvar::new(),
             writer_hint: AtomicBool::new(false),

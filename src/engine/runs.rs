@@ -151,14 +151,16 @@ impl RunSource {
         Ok(Found { section, first_at, first_version, first_position, count })
     }
 
-    /// The same where it lies; `None` if it is not mapped, or may hold stubs.
+    /// The same where it lies; `None` if it is not mapped, may hold stubs, or is not there.
     #[inline]
     pub(crate) fn lend<'e>(&self, run: &Run, extent: &'e Extent) -> Result<Option<Lent<'e>>, ReadError> {
+        let lends = |segment: &Arc<Segment>| segment.is_mapped() && !segment.header.rewritten;
+        if !segment_at(&extent.segments, u64::from(run.segment)).is_some_and(lends) {
+            return Ok(None);
+        }
         let (segment, range) = self.section(run, extent)?;
         let start = range.start;
-        let Some(bytes) = segment.mapped(range).filter(|_| !segment.header.rewritten) else {
-            return Ok(None);
-        };
+        let Some(bytes) = segment.mapped(range) else { return Ok(None) };
         let first_at = self.prove(bytes, segment, start)?;
         Ok(Some(Lent { segment, bytes, first_at }))
     }

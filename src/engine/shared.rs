@@ -63,7 +63,7 @@ pub(crate) struct Shared {
     /// Held by whoever mends the index.
     pub(crate) mending: Mutex<()>,
     /// Ends the making of index files.
-    pub(crate) stop_indexing: Arc<AtomicBool>,
+    pub(crate) stop_indexing: AtomicBool,
     /// Held until the log is closed.
     pub(crate) lock: Mutex<Option<Lock>>,
     /// Wakes the writer thread; used with `seq`.

@@ -87,11 +87,11 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn last_version(&self) -> u64 {
-        self.first_version + u64::from(self.count) - 1
+        self.first_version.saturating_add(u64::from(self.count)).saturating_sub(1)
     }
 
     pub(crate) fn last_position(&self) -> u64 {
-        self.first_position + u64::from(self.count) - 1
+        self.first_position.saturating_add(u64::from(self.count)).saturating_sub(1)
     }
 }
 

@@ -160,6 +160,8 @@ impl LayerHeader {
             };
             let end = part.offset.saturating_add(part.len);
             at_most("end of a part of an index file", 1 << 62, end)?;
+            // Whatever is counted takes eight bytes at least.
+            at_most("count of a part of an index file", part.len / 8, part.count)?;
         }
         let header = LayerHeader {
             log_id: uuid_at(page, 16),

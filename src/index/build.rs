@@ -9,12 +9,11 @@ use crate::index::Frozen;
 use crate::index::overlay::Entry;
 use crate::index::runs::runs_in;
 use crate::index::streams::{details_in, hash_of};
-use crate::layer::{Layer, LayerWriter, MakeError, Sizes};
+use crate::layer::{Layer, LayerWriter, MakeError, Meanwhile, Sizes};
 use crate::segment::name::INDEX_TEMPORARY;
 use crate::storage::Storage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// Most bytes of a row beside its name, rounded up.
 const ROW_BYTES: u64 = 112 + crate::format::ATTRIBUTES_BYTES_MAX as u64;
@@ -25,7 +24,7 @@ pub(crate) fn build(
     number: u64,
     frozen: &Frozen,
     older: &[Arc<Layer>],
-    stop: Arc<AtomicBool>,
+    meanwhile: Meanwhile<'_>,
 ) -> Result<(), MakeError> {
     let Frozen { overlay, frames, .. } = frozen;
     let mut entries: Vec<&Entry> = overlay.entries.iter().collect();
@@ -49,7 +48,7 @@ pub(crate) fn build(
         marks: overlay.marks.all().len() as u64,
         frames: frames.len() as u64,
     };
-    let mut writer = LayerWriter::new(storage, INDEX_TEMPORARY, number, &sizes, stop)?;
+    let mut writer = LayerWriter::new(storage, INDEX_TEMPORARY, number, &sizes, meanwhile)?;
     overlay.marks.all().iter().try_for_each(|mark| writer.mark(*mark))?;
     frames.iter().try_for_each(|sums| writer.frame(*sums))?;
     for tenant in tenants.keys() {
@@ -87,7 +86,7 @@ pub(crate) fn build(
 }
 
 fn write_stream(
-    writer: &mut LayerWriter,
+    writer: &mut LayerWriter<'_>,
     entry: &Entry,
     tenant: u32,
     bound_here: bool,

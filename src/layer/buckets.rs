@@ -27,12 +27,12 @@ pub(crate) fn place(plan: &mut Plan, rows_max: u64) -> u64 {
 }
 
 /// Writes the buckets of the rows of a part.
-pub(crate) fn write(draft: &Draft, rows: PartPlace, offset: u64) -> Result<PartPlace, MakeError> {
+pub(crate) fn write(draft: &Draft<'_>, rows: PartPlace, offset: u64) -> Result<PartPlace, MakeError> {
     write_in_passes(draft, rows, offset, BUCKETS_AT_ONCE)
 }
 
 fn write_in_passes(
-    draft: &Draft,
+    draft: &Draft<'_>,
     rows: PartPlace,
     offset: u64,
     at_once: u64,
@@ -84,7 +84,7 @@ impl Pass {
         }
     }
 
-    fn write(&self, draft: &Draft, out: &mut Rows) -> Result<(), MakeError> {
+    fn write(&self, draft: &Draft<'_>, out: &mut Rows) -> Result<(), MakeError> {
         for bucket in &self.buckets {
             let mut raw = [0; BUCKET_BYTES];
             for (slot, place) in bucket.iter().flatten().zip(raw.chunks_exact_mut(8)) {
@@ -98,7 +98,7 @@ impl Pass {
 }
 
 /// Hash and offset in the part of each row.
-fn each_row(draft: &Draft, rows: PartPlace, mut each: impl FnMut(u64, u64)) -> Result<(), MakeError> {
+fn each_row(draft: &Draft<'_>, rows: PartPlace, mut each: impl FnMut(u64, u64)) -> Result<(), MakeError> {
     let mut buffer = Vec::new();
     let mut offset = 0;
     while offset < rows.len {
@@ -129,7 +129,7 @@ mod tests {
         let crowd = |i: u64| if i.is_multiple_of(3) { u64::MAX - i } else { i << 40 };
         for (rows, at_once) in [(0, 8), (1, 8), (1000, 1 << 20), (1000, 16), (1000, 1)] {
             let file = Memory::new().create("x").unwrap();
-            let draft = Draft { file, name: "x", salt: 3, block_bytes: 1 << 10, stop: Default::default() };
+            let draft = Draft { file, name: "x", salt: 3, block_bytes: 1 << 10, meanwhile: &|| Ok(()) };
             let mut plan = Plan::new();
             let mut part = Rows::new(plan.place(rows * 64));
             for i in 0..rows {

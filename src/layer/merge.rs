@@ -8,27 +8,21 @@ use crate::format::cell::{Binding, Entry, FrameSums, Mark, Run};
 use crate::format::layer::Part;
 use crate::format::row::{KeptRow, Row, StreamRow, TenantRow, name_range};
 use crate::layer::file::Piece;
-use crate::layer::{Damage, Layer, LayerWriter, MakeError, Range, Sizes};
+use crate::layer::{Damage, Layer, LayerWriter, MakeError, Meanwhile, Range, Sizes};
 use crate::segment::name::MERGE_TEMPORARY;
 use crate::storage::Storage;
 use std::cmp::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 /// How many entries of a part are read at once.
 const AT_ONCE: u64 = 1024;
 
-/// After so many names, whoever merges looks after what else is to be done.
-pub(super) const NAMES_BETWEEN: u64 = 4096;
-
-/// Makes one layer of several, the oldest one first. That may take long: `meanwhile` is called every now and then, and ends it
-/// if it fails.
+/// Makes one layer of several, the oldest one first.
 pub(crate) fn merge(
     storage: &dyn Storage,
     number: u64,
     layers: &[Arc<Layer>],
-    stop: Arc<AtomicBool>,
-    meanwhile: &mut dyn FnMut() -> Result<(), MakeError>,
+    meanwhile: Meanwhile<'_>,
 ) -> Result<(), MakeError> {
     let [oldest, .., newest] = layers else { return Ok(()) };
     let count = |part: Part| layers.iter().map(|layer| layer.file.count(part)).sum();
@@ -45,14 +39,14 @@ pub(crate) fn merge(
         marks: count(Part::Marks),
         frames: newest.file.count(Part::Frames),
     };
-    let mut writer = LayerWriter::new(storage, MERGE_TEMPORARY, number, &sizes, stop)?;
+    let mut writer = LayerWriter::new(storage, MERGE_TEMPORARY, number, &sizes, meanwhile)?;
     for layer in layers {
         let marks = layer.file.count(Part::Marks);
         EntriesOf::new(layer, Part::Marks).take(0, marks, |mark: Mark| writer.mark(mark))?;
     }
     EntriesOf::new(newest, Part::Frames).take(0, sizes.frames, |sums: FrameSums| writer.frame(sums))?;
     let numbers = merge_tenants(&mut writer, layers)?;
-    merge_streams(&mut writer, layers, &numbers, meanwhile)?;
+    merge_streams(&mut writer, layers, &numbers)?;
     merge_kept(&mut writer, layers)?;
     let (from, to) = (oldest.header(), newest.header());
     let range = Range {
@@ -189,18 +183,19 @@ impl<'a> Names<'a> {
 }
 
 /// What the tenants of each of the layers are called in the new file, by their numbers.
-fn merge_tenants(writer: &mut LayerWriter, layers: &[Arc<Layer>]) -> Result<Vec<Vec<u32>>, MakeError> {
+fn merge_tenants(writer: &mut LayerWriter<'_>, layers: &[Arc<Layer>]) -> Result<Vec<Vec<u32>>, MakeError> {
     let mut names = Names::new(layers, Part::Tenants)?;
+    let mut entries: Vec<_> = layers.iter().map(|layer| EntriesOf::new(layer, Part::Bindings)).collect();
     let mut numbers = vec![Vec::new(); layers.len()];
     let mut number = 0;
     while names.next::<TenantRow<'_>>()? {
         number += 1;
-        let mut bindings = Bindings(Vec::new());
+        let mut bindings = Bindings { entries: &mut entries, sides: Vec::new() };
         let mut tenant = None;
         for row in names.rows() {
             let (nth, row): (usize, TenantRow<'_>) = row?;
             numbers[nth].push(number);
-            bindings.add(&layers[nth], &row)?;
+            bindings.add(nth, &row)?;
             tenant = Some(row);
         }
         if let Some(row) = tenant {
@@ -211,8 +206,9 @@ fn merge_tenants(writer: &mut LayerWriter, layers: &[Arc<Layer>]) -> Result<Vec<
 }
 
 /// The bindings of one tenant in one of the layers.
-struct Side<'a> {
-    entries: EntriesOf<'a, Binding>,
+struct Side {
+    /// Which layer.
+    nth: usize,
     head: Binding,
     /// The number of the one in sight, and the one behind the last.
     at: u64,
@@ -220,37 +216,39 @@ struct Side<'a> {
 }
 
 /// The bindings of one tenant out of all layers, in the order of creation.
-struct Bindings<'a>(Vec<Side<'a>>);
+struct Bindings<'e, 'a> {
+    entries: &'e mut [EntriesOf<'a, Binding>],
+    sides: Vec<Side>,
+}
 
-impl<'a> Bindings<'a> {
-    fn add(&mut self, layer: &'a Layer, row: &TenantRow<'_>) -> Result<(), Damage> {
-        let mut entries = EntriesOf::new(layer, Part::Bindings);
+impl Bindings<'_, '_> {
+    fn add(&mut self, nth: usize, row: &TenantRow<'_>) -> Result<(), Damage> {
         let (at, end) = (row.first_binding, row.first_binding.saturating_add(row.bindings));
         if at < end {
-            let head = entries.entry(at)?;
-            self.0.push(Side { entries, head, at, end });
+            let head = self.entries[nth].entry(at)?;
+            self.sides.push(Side { nth, head, at, end });
         }
         Ok(())
     }
 
     fn next_binding(&mut self) -> Result<Option<Binding>, Damage> {
-        let sides = self.0.iter().enumerate();
-        let Some((nth, _)) = sides.min_by_key(|(_, side)| side.head.creation_ordinal) else {
+        let sides = self.sides.iter().enumerate();
+        let Some((first, _)) = sides.min_by_key(|(_, side)| side.head.creation_ordinal) else {
             return Ok(None);
         };
-        let side = &mut self.0[nth];
+        let side = &mut self.sides[first];
         let binding = side.head;
         side.at += 1;
         if side.at < side.end {
-            side.head = side.entries.entry(side.at)?;
+            side.head = self.entries[side.nth].entry(side.at)?;
         } else {
-            self.0.remove(nth);
+            self.sides.remove(first);
         }
         Ok(Some(binding))
     }
 }
 
-impl Iterator for Bindings<'_> {
+impl Iterator for Bindings<'_, '_> {
     type Item = Result<Binding, MakeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -259,20 +257,13 @@ impl Iterator for Bindings<'_> {
 }
 
 fn merge_streams(
-    writer: &mut LayerWriter,
+    writer: &mut LayerWriter<'_>,
     layers: &[Arc<Layer>],
     numbers: &[Vec<u32>],
-    meanwhile: &mut dyn FnMut() -> Result<(), MakeError>,
 ) -> Result<(), MakeError> {
     let mut names = Names::new(layers, Part::Streams)?;
     let mut runs: Vec<_> = layers.iter().map(|layer| EntriesOf::new(layer, Part::Runs)).collect();
-    let mut until_then = NAMES_BETWEEN;
     while names.next::<StreamRow<'_>>()? {
-        until_then -= 1;
-        if until_then == 0 {
-            until_then = NAMES_BETWEEN;
-            meanwhile()?;
-        }
         let mut merged: Option<StreamRow<'_>> = None;
         for row in names.rows() {
             let (nth, row): (usize, StreamRow<'_>) = row?;
@@ -302,7 +293,7 @@ fn followed<'a>(old: &StreamRow<'_>, new: StreamRow<'a>) -> Result<StreamRow<'a>
     })
 }
 
-fn merge_kept(writer: &mut LayerWriter, layers: &[Arc<Layer>]) -> Result<(), MakeError> {
+fn merge_kept(writer: &mut LayerWriter<'_>, layers: &[Arc<Layer>]) -> Result<(), MakeError> {
     let mut names = Names::new(layers, Part::Kept)?;
     while names.next::<KeptRow<'_>>()? {
         let mut merged: Option<KeptRow<'_>> = None;

@@ -74,6 +74,10 @@ pub(crate) enum MakeError {
     Stopped,
 }
 
+/// Called between the blocks of a file that is being made, which may take long: whoever makes it looks then whether it is still
+/// wanted, and after what else there is to do. An error ends the making.
+pub(crate) type Meanwhile<'m> = &'m dyn Fn() -> Result<(), MakeError>;
+
 impl From<Damage> for MakeError {
     fn from(damage: Damage) -> MakeError {
         MakeError::Damage(damage)

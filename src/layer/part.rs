@@ -6,11 +6,10 @@ use crate::error::IoFault;
 use crate::format::PAGE_BYTES;
 use crate::format::cell::{CELL_BYTES, Entry, seal};
 use crate::format::layer::PartPlace;
-use crate::layer::MakeError;
+use crate::layer::{MakeError, Meanwhile};
 use crate::storage::{File, write_all_at};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How much of a part waits in memory before it is written.
 const BLOCK_BYTES: u64 = 256 << 10;
@@ -21,27 +20,25 @@ const LARGE_BLOCK_BYTES: u64 = 2 << 20;
 const LARGE_BYTES: u64 = 32 << 20;
 
 /// The file being made.
-#[derive(Debug, Clone)]
-pub(crate) struct Draft {
+#[derive(Clone)]
+pub(crate) struct Draft<'m> {
     pub(crate) file: Arc<dyn File>,
     /// What it is called until it is whole.
     pub(crate) name: &'static str,
     pub(crate) salt: u64,
     pub(crate) block_bytes: u64,
-    /// Set by whoever wants the file no more.
-    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) meanwhile: Meanwhile<'m>,
 }
 
-impl Draft {
+impl Draft<'_> {
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), MakeError> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(MakeError::Stopped);
-        }
+        (self.meanwhile)()?;
         let fault = |error| MakeError::Io(IoFault::new("write", self.name, &error));
         write_all_at(&*self.file, offset, bytes).map_err(fault)
     }
 
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), MakeError> {
+        (self.meanwhile)()?;
         let fault = |error| MakeError::Io(IoFault::new("read", self.name, &error));
         self.file.read_at(offset, buffer).map_err(fault)
     }
@@ -93,7 +90,11 @@ impl Rows {
         self.place.offset + self.place.len
     }
 
-    pub(crate) fn add(&mut self, draft: &Draft, encode: impl FnOnce(&mut Vec<u8>)) -> Result<(), MakeError> {
+    pub(crate) fn add(
+        &mut self,
+        draft: &Draft<'_>,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), MakeError> {
         let before = self.buffer.len();
         encode(&mut self.buffer);
         self.place.len += (self.buffer.len() - before) as u64;
@@ -103,7 +104,7 @@ impl Rows {
     }
 
     /// Writes all but the last `kept` bytes of what waits.
-    fn flush(&mut self, draft: &Draft, kept: usize) -> Result<(), MakeError> {
+    fn flush(&mut self, draft: &Draft<'_>, kept: usize) -> Result<(), MakeError> {
         let at = self.next_in_file() - self.buffer.len() as u64;
         let len = self.buffer.len() - kept;
         draft.write(at, &self.buffer[..len])?;
@@ -111,7 +112,7 @@ impl Rows {
         Ok(())
     }
 
-    pub(crate) fn finish(mut self, draft: &Draft) -> Result<PartPlace, MakeError> {
+    pub(crate) fn finish(mut self, draft: &Draft<'_>) -> Result<PartPlace, MakeError> {
         self.flush(draft, 0)?;
         Ok(self.place)
     }
@@ -137,19 +138,19 @@ impl<E: Entry> Cells<E> {
         self.entries
     }
 
-    pub(crate) fn add(&mut self, draft: &Draft, entry: E) -> Result<(), MakeError> {
+    pub(crate) fn add(&mut self, draft: &Draft<'_>, entry: E) -> Result<(), MakeError> {
         entry.put(&mut self.cell[(self.entries % E::IN_CELL) as usize * E::BYTES..]);
         self.entries += 1;
         if self.entries.is_multiple_of(E::IN_CELL) { self.end_cell(draft) } else { Ok(()) }
     }
 
-    fn end_cell(&mut self, draft: &Draft) -> Result<(), MakeError> {
+    fn end_cell(&mut self, draft: &Draft<'_>) -> Result<(), MakeError> {
         seal(&mut self.cell, draft.salt, self.rows.next_in_file());
         let cell = std::mem::replace(&mut self.cell, [0; CELL_BYTES]);
         self.rows.add(draft, |out| out.extend_from_slice(&cell))
     }
 
-    pub(crate) fn finish(mut self, draft: &Draft) -> Result<PartPlace, MakeError> {
+    pub(crate) fn finish(mut self, draft: &Draft<'_>) -> Result<PartPlace, MakeError> {
         if !self.entries.is_multiple_of(E::IN_CELL) {
             self.end_cell(draft)?;
         }
@@ -166,7 +167,7 @@ mod tests {
     fn a_part_is_written_in_whole_blocks_but_for_its_ends() {
         let file = Memory::new().create("x").unwrap();
         let draft =
-            Draft { file: file.clone(), name: "x", salt: 0, block_bytes: 1 << 10, stop: Arc::default() };
+            Draft { file: file.clone(), name: "x", salt: 0, block_bytes: 1 << 10, meanwhile: &|| Ok(()) };
         let mut rows = Rows::new(3000);
         for row in 0..100u8 {
             rows.add(&draft, |out| out.resize(out.len() + 7 * usize::from(row), row)).unwrap();

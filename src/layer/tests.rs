@@ -1,6 +1,5 @@
 //! Layers against a plain picture of the same range: made, merged, and with every byte wrong in turn.
 
-use super::merge::NAMES_BETWEEN;
 use super::*;
 use crate::format::cell::{Binding, FrameSums, Mark, Run};
 use crate::format::frame::Chain;
@@ -8,6 +7,7 @@ use crate::format::row::{KeptRow, StreamRow};
 use crate::segment::name::{INDEX_TEMPORARY, index_name};
 use crate::storage::{Memory, Storage};
 use crate::types::{Location, ReadMode};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -183,8 +183,7 @@ impl Picture {
             marks: 10_000,
             frames: 100,
         };
-        let mut writer =
-            LayerWriter::new(storage, INDEX_TEMPORARY, number, &sizes, Default::default()).unwrap();
+        let mut writer = LayerWriter::new(storage, INDEX_TEMPORARY, number, &sizes, &nothing).unwrap();
         let tenants: Vec<_> = self.tenants().into_iter().collect();
         for tenant in &tenants {
             let bindings = self
@@ -369,7 +368,7 @@ fn layers_merged_in_any_grouping_say_what_one_would() {
         let mut number = 10;
         let mut merged = |old: u64, new: u64, pictures: (&Picture, &Picture)| {
             number += 1;
-            merge(&memory, number, &opened(&memory, &[old, new]), Default::default(), &mut nothing).unwrap();
+            merge(&memory, number, &opened(&memory, &[old, new]), &nothing).unwrap();
             let picture = pictures.0.merged(pictures.1);
             picture.compare(&open(&memory, number)).unwrap();
             (number, picture)
@@ -381,7 +380,7 @@ fn layers_merged_in_any_grouping_say_what_one_would() {
         let (bc, bc_picture) = merged(2, 3, (b, c));
         let (abc, abc_picture) = merged(1, bc, (a, &bc_picture));
         let (other, _) = merged(abc, 4, (&abc_picture, d));
-        merge(&memory, 90, &opened(&memory, &[1, 2, 3, 4]), Default::default(), &mut nothing).unwrap();
+        merge(&memory, 90, &opened(&memory, &[1, 2, 3, 4]), &nothing).unwrap();
         let (one, two, at_once) = (open(&memory, abcd), open(&memory, other), open(&memory, 90));
         abcd_picture.compare(&at_once).unwrap();
         let plain = |layer: &Layer| {
@@ -404,7 +403,7 @@ fn damage_is_told_and_never_believed() {
     let pictures = history(7, 2, 60);
     pictures[0].write(&memory, 1);
     pictures[1].write(&memory, 2);
-    merge(&memory, 3, &opened(&memory, &[1, 2]), Default::default(), &mut nothing).unwrap();
+    merge(&memory, 3, &opened(&memory, &[1, 2]), &nothing).unwrap();
     let picture = pictures[0].merged(&pictures[1]);
     let file = memory.open(&index_name(3), true).unwrap();
     let len = file.len().unwrap();
@@ -447,36 +446,32 @@ fn a_file_that_nobody_wants_any_more_is_not_finished() {
     let pictures = history(3, 2, 60);
     pictures[0].write(&memory, 1);
     pictures[1].write(&memory, 2);
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let made = merge(&memory, 3, &opened(&memory, &[1, 2]), stop, &mut nothing);
+    let made = merge(&memory, 3, &opened(&memory, &[1, 2]), &|| Err(MakeError::Stopped));
     assert_eq!(made, Err(MakeError::Stopped));
     assert!(!memory.list().unwrap().contains(&index_name(3)));
     // What it left is out of the way of the next one.
-    merge(&memory, 3, &opened(&memory, &[1, 2]), Default::default(), &mut nothing).unwrap();
+    merge(&memory, 3, &opened(&memory, &[1, 2]), &nothing).unwrap();
 }
 
 /// Much merging does not keep what is small waiting.
 #[test]
 fn others_are_made_while_layers_are_merged() {
+    const BLOCK: u64 = 256 << 10;
     let memory = Memory::new();
     let of_crowd = |i: u64| Stream { ordinal: i + 1, registered_here: true, ..Stream::default() };
-    let streams = (0..NAMES_BETWEEN * 5 / 2).map(|i| (format!("{i:06}"), of_crowd(i))).collect();
+    let streams = (0..10_000).map(|i| (format!("{i:06}"), of_crowd(i))).collect();
     let crowd = Picture { from: 1, to: 1, streams, ..Picture::default() };
     let small = history(5, 1, 60).remove(0);
     crowd.write(&memory, 1);
     small.write(&memory, 2);
-    let mut made = 10;
-    let mut make_one = || {
-        made += 1;
-        small.write(&memory, made);
+    let made = Cell::new(10);
+    let make_one = || {
+        small.write(&memory, made.replace(made.get() + 1));
         Ok(())
     };
-    merge(&memory, 3, &opened(&memory, &[1, 2]), Default::default(), &mut make_one).unwrap();
-    assert_eq!(made, 12, "once after each {NAMES_BETWEEN} names");
-    crowd.merged(&small).compare(&open(&memory, 3)).unwrap();
-    (11..=made).for_each(|number| small.compare(&open(&memory, number)).unwrap());
-    let mut fails = || Err(MakeError::Stopped);
-    let made = merge(&memory, 4, &opened(&memory, &[1, 2]), Default::default(), &mut fails);
-    assert_eq!(made, Err(MakeError::Stopped));
-    assert!(!memory.list().unwrap().contains(&index_name(4)));
+    merge(&memory, 3, &opened(&memory, &[1, 2]), &make_one).unwrap();
+    let merged = open(&memory, 3);
+    assert!(made.get() - 10 >= merged.header().weight() / BLOCK, "at each block: {}", made.get() - 10);
+    crowd.merged(&small).compare(&merged).unwrap();
+    (10..made.get()).for_each(|number| small.compare(&open(&memory, number)).unwrap());
 }

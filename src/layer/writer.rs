@@ -9,13 +9,11 @@ use crate::format::frame::Chain;
 use crate::format::layer::{LayerHeader, PARTS, Part, PartPlace};
 use crate::format::row::{KeptRow, Row, StreamRow, TenantRow, encode};
 use crate::layer::part::{Cells, Draft, Plan, Rows};
-use crate::layer::{MakeError, buckets};
+use crate::layer::{MakeError, Meanwhile, buckets};
 use crate::segment::name::index_name;
 use crate::storage::Storage;
 use crate::types::Location;
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use uuid::Uuid;
 
 /// How much there is at most of each.
@@ -71,9 +69,8 @@ impl Range {
 }
 
 /// An index file in the making. Dropped before it is finished, it leaves a temporary file.
-#[derive(Debug)]
-pub(crate) struct LayerWriter {
-    draft: Draft,
+pub(crate) struct LayerWriter<'m> {
+    draft: Draft<'m>,
     number: u64,
     marks: Cells<Mark>,
     streams: Rows,
@@ -94,15 +91,15 @@ fn fault(operation: &'static str, name: &'static str) -> impl Fn(io::Error) -> M
     move |error| MakeError::Io(IoFault::new(operation, name, &error))
 }
 
-impl LayerWriter {
+impl<'m> LayerWriter<'m> {
     /// `temporary` is what the file is called until it is whole.
     pub(crate) fn new(
         storage: &dyn Storage,
         temporary: &'static str,
         number: u64,
         sizes: &Sizes,
-        stop: Arc<AtomicBool>,
-    ) -> Result<LayerWriter, MakeError> {
+        meanwhile: Meanwhile<'m>,
+    ) -> Result<LayerWriter<'m>, MakeError> {
         if sizes.stream_bytes.max(sizes.kept_bytes) > Slot::OFFSET_MAX {
             return Err(MakeError::TooLarge);
         }
@@ -130,7 +127,7 @@ impl LayerWriter {
             tenant_order: Cells::new(&mut plan, sizes.tenants),
             bindings: Cells::new(&mut plan, sizes.bindings),
             frames: Cells::new(&mut plan, sizes.frames),
-            draft: Draft { file, name: temporary, salt, block_bytes: plan.block_bytes(), stop },
+            draft: Draft { file, name: temporary, salt, block_bytes: plan.block_bytes(), meanwhile },
         })
     }
 
@@ -222,7 +219,7 @@ impl LayerWriter {
     }
 }
 
-fn add_row<'a, R: Row<'a>>(rows: &mut Rows, draft: &Draft, row: &R) -> Result<(), MakeError> {
+fn add_row<'a, R: Row<'a>>(rows: &mut Rows, draft: &Draft<'_>, row: &R) -> Result<(), MakeError> {
     let at = rows.next_in_file();
     rows.add(draft, |out| encode(row, draft.salt, at, out))
 }

@@ -26,8 +26,9 @@ pub(crate) const SPARE: &str = "spare.tmp";
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 pub(crate) const CLOSED: &str = "closed";
 pub(crate) const CHECKPOINT_TEMPORARY: &str = "checkpoint.tmp";
+/// An index file that is not whole yet.
 pub(crate) const INDEX_TEMPORARY: &str = "index.tmp";
-/// The same for one that is merged from others: it takes long, and others are made meanwhile.
+/// The same, if it is merged from others: that takes long, and others are made meanwhile.
 pub(crate) const MERGE_TEMPORARY: &str = "merge.tmp";
 
 pub(crate) fn segment_name(ordinal: u64) -> String {

@@ -1,7 +1,7 @@
 //! Folding shows what going from event to event shows, and ends where that ends: whatever the events' types, however they lie in
 //! their sections, wherever one begins, and whatever byte on the disk is wrong.
 
-use annals::{Cursor, EventLog, ExpectedVersion, NewEvent, Options, Query, ReadError};
+use annals::{Cursor, EventLog, ExpectedVersion, NewEvent, Options, Query, ReadError, ReadMode};
 use std::fs;
 use std::path::Path;
 
@@ -62,24 +62,36 @@ fn filled(dir: &Path) -> u64 {
     last
 }
 
+/// The same from a fold and from a walk, and without an error; how many events that are.
+fn alike(log: &EventLog, query: &Query, what: &str) -> u64 {
+    let (events, error) = folded(log.read(query));
+    assert_eq!((&events, &error), (&walked(log.read(query)).0, &None), "{what}");
+    events.len() as u64
+}
+
 #[test]
 fn a_fold_shows_what_a_walk_shows_from_wherever_it_begins() {
     let dir = tempfile::tempdir().unwrap();
-    let last = filled(dir.path());
-    let log = options().open(dir.path()).unwrap();
+    filled(dir.path());
     // In files, and behind them in memory.
-    fill(&log);
-    for after in 0..=2 * last + 1 {
-        for length in [0, 1, 2, 3, 5, 8, 2 * last] {
-            let some = Query::stream("s").after(after).before(after + length + 1);
-            let (events, error) = folded(log.read(&some));
-            assert_eq!((&events, &error), (&walked(log.read(&some)).0, &None), "{length} after {after}");
-            let there = (2 * last).saturating_sub(after).min(length);
-            assert_eq!(events.len() as u64, there, "{length} after {after}");
+    for (read_mode, verify) in [(ReadMode::Map, true), (ReadMode::Map, false), (ReadMode::Pread, true)] {
+        let log = options().read_mode(read_mode).verify_reads(verify).open(dir.path()).unwrap();
+        fill(&log);
+        let last = log.stream_version("s");
+        for after in (0..=last + 1).step_by(if read_mode == ReadMode::Map { 1 } else { 7 }) {
+            let what = format!("after {after}, {read_mode:?}, verify {verify}");
+            for length in [0, 1, 2, 3, 5, 8, last] {
+                let some = Query::stream("s").after(after).before(after + length + 1);
+                let there = last.saturating_sub(after).min(length);
+                assert_eq!(alike(&log, &some, &what), there, "{length} {what}");
+            }
+            let all = Query::stream("s").after(after);
+            alike(&log, &all.clone().backward(), &what);
+            alike(&log, &all.clone().of_types(["Debited"]), &what);
+            alike(&log, &all.limit(9), &what);
         }
-        assert_eq!(folded(log.read_stream("s", after)), walked(log.read_stream("s", after)), "after {after}");
+        log.close().unwrap();
     }
-    log.close().unwrap();
 }
 
 #[test]

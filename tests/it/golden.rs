@@ -10,7 +10,7 @@ mod dump;
 
 use crate::scribe::*;
 use crate::shelf::{Files, Shown, drain, files_of, open, options, segment_name, shelve};
-use annals::{EventLog, ExpectedVersion, NewEvent, OpenError};
+use annals::{EventLog, ExpectedVersion, NewEvent, OpenError, ReadError};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -372,6 +372,17 @@ fn listing_by_engine(log: &EventLog, first: u64) -> String {
     assert_eq!(error, None);
     let stream = |id: String| {
         let info = log.stream_info(&id).unwrap();
+        // A fold shows what a walk does, over stubs, too.
+        if !info.tombstoned {
+            let stream = || log.read_stream(&id, info.first_version - 1);
+            let versions = |mut seen: Vec<u64>, event: annals::Event<'_>| {
+                seen.push(event.version());
+                Ok::<_, ReadError>(seen)
+            };
+            let folded = stream().try_fold(Vec::new(), versions).unwrap();
+            let walked: Vec<u64> = drain(stream(), 1000).0.iter().map(|event| event.version).collect();
+            assert_eq!(folded, walked, "{id}");
+        }
         let stream = Stream {
             version: info.version,
             first_kept: info.first_version,

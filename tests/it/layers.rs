@@ -5,13 +5,14 @@
 //! `crash.rs`.
 
 use crate::shelf::{Files, files_of, shelve};
-use crate::simdisk::Rng;
+use crate::simdisk::{Rng, SimDisk};
 use annals::storage::{Disk, Memory, Storage};
 use annals::{
     AppendError, EventLog, ExpectedVersion, IndexUse, KeptCondition, LogState, NewEvent, Options,
     PoisonCause, Query, ReadError, ReadMode,
 };
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -392,6 +393,34 @@ fn damaged_missing_cut_and_foreign_files_are_made_anew() {
     files.remove("closed");
     let log = open(&shelve(&files));
     assert_eq!((log.recovery().index, everything(&log, 60)), (IndexUse::Missing, want));
+}
+
+/// The space that it took may be wanted by what comes next.
+#[test]
+fn a_file_that_could_not_be_made_leaves_nothing_behind() {
+    // Appends until so many operations were done.
+    let busy = |disk: &SimDisk, ops: u64| {
+        let log = options().open_storage(Arc::new(disk.clone())).unwrap();
+        for n in (0..600).take_while(|_| disk.ops() <= ops) {
+            log.append(&name(n % 90), ANY, &[NewEvent::new("T", &[7; 700])]).unwrap();
+        }
+        log
+    };
+    let whole = SimDisk::new(1);
+    drop(busy(&whole, u64::MAX));
+    let trace = whole.trace();
+    let of = |file: &str| -> Vec<usize> { (0..trace.len()).filter(|op| trace[*op].contains(file)).collect() };
+    let (made, merged) = (of("index.tmp"), of("merge.tmp"));
+    assert!(made.len() > 20 && merged.len() > 20, "{} and {}", made.len(), merged.len());
+    for op in made.into_iter().chain(merged) {
+        let disk = SimDisk::new(1);
+        disk.fail_op(op as u64, ErrorKind::StorageFull);
+        let log = busy(&disk, op as u64);
+        let is_left = |name: &String| ["index.tmp", "merge.tmp"].contains(&name.as_str());
+        let left: Vec<String> = disk.list().unwrap().into_iter().filter(is_left).collect();
+        assert_eq!(left, [""; 0], "after {}", trace[op]);
+        log.close().unwrap();
+    }
 }
 
 /// A file that goes bad while it is in use: whoever meets that gets the right answer all the same.

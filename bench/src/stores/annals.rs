@@ -4,7 +4,7 @@
 
 use crate::store::{Can, Entry, Place, Run, Store, Tally};
 use crate::workload::EVENT_TYPE;
-use annals::{EventLog, ExpectedVersion, NewEvent};
+use annals::{EventLog, ExpectedVersion, NewEvent, ReadError};
 use measure::Outcome;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -56,11 +56,10 @@ impl Store for Annals {
     }
 
     fn scan(&self) -> Outcome<Tally> {
-        let mut tally = Tally::default();
-        let mut cursor = self.log.read_all(0);
-        while let Some(event) = cursor.next()? {
+        let tally = self.log.read_all(0).try_fold(Tally::default(), |mut tally, event| {
             tally.add(event.payload());
-        }
+            Ok::<Tally, ReadError>(tally)
+        })?;
         Ok(tally)
     }
 

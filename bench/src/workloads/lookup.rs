@@ -15,6 +15,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 const STREAMS_PER_APPEND: usize = 1000;
+/// Passes over names, each with names of its own.
+const PASSES: u64 = 3;
 
 pub(super) fn lookup(job: &Job, entry: &Entry) -> Outcome<Answer> {
     match entry.name {
@@ -70,20 +72,37 @@ fn bare(job: &Job) -> Outcome<Answer> {
     Ok(answer)
 }
 
+/// Times look-ups in a loop, of which a processor works on several at a time where it can; then such that each begins only when
+/// the answer to the one before is there.
 fn asked(job: &Job, answer: &mut Answer, name: &str, version: impl Fn(&str) -> u64) -> Outcome<()> {
     let count = 1_000_000.min(job.streams * 10);
+    let names = |pass: u64| -> Vec<String> {
+        let mut random = Random::new(job.round * PASSES + pass);
+        (0..count).map(|_| stream_id(random.below(job.streams))).collect()
+    };
     let mut took = Duration::ZERO;
     // The first pass only brings the pages in.
     for pass in 0..2 {
-        let mut random = Random::new(job.round * 2 + pass);
-        let ids: Vec<String> = (0..count).map(|_| stream_id(random.below(job.streams))).collect();
+        let ids = names(pass);
         let begun = Instant::now();
         let sum: u64 = ids.iter().map(|id| version(black_box(id))).sum();
         took = begun.elapsed();
-        if sum != count as u64 {
-            return Err(format!("of {count} streams, {sum} have one event").into());
-        }
+        expect(sum, count)?;
     }
     answer.push(name, Unit::Nanos, each(count, took));
+    let ids = names(2);
+    let begun = Instant::now();
+    let mut at = 0;
+    // Each stream has one event: the answer is the step to the next name.
+    while let Some(id) = ids.get(at as usize) {
+        at += version(id).max(1);
+    }
+    let took = begun.elapsed();
+    expect(at, count)?;
+    answer.push(format!("{name}.chained"), Unit::Nanos, each(count, took));
     Ok(())
+}
+
+fn expect(found: u64, count: u64) -> Outcome<()> {
+    if found == count { Ok(()) } else { Err(format!("of {count} streams, {found} have one event").into()) }
 }
