@@ -103,6 +103,10 @@ fn asked(job: &Job, answer: &mut Answer, name: &str, version: impl Fn(&str) -> u
     Ok(())
 }
 
-fn expect(found: u64, count: u64) -> Outcome<()> {
-    if found == count { Ok(()) } else { Err(format!("of {count} streams, {found} have one event").into()) }
+fn expect(found: u64, count: usize) -> Outcome<()> {
+    if found == count as u64 {
+        Ok(())
+    } else {
+        Err(format!("of {count} streams, {found} have one event").into())
+    }
 }
