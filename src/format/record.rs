@@ -93,7 +93,7 @@ fn too_long(len: u64, bytes: &[u8]) -> Fault {
 impl<'a> Record<'a> {
     /// The record at the start of `bytes` and its length. Its checksum is compared only if `verify`; every length is
     /// bounded all the same.
-    // A part of each loop over events: to hand the parts of a record over in memory costs a third as much as decoding it.
+    // A part of each loop over events: otherwise every record is handed over in memory, part by part.
     #[inline(always)]
     pub(crate) fn decode(bytes: &'a [u8], verify: bool) -> Result<(Self, usize), Fault> {
         let head: &[u8; RECORD_HEAD_BYTES] =
