@@ -85,9 +85,16 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "write zeros ahead of a log that is filled in bulk",
         file: "src/engine/maintenance.rs",
-        from: "        if commit_bytes > BULK_COMMIT {",
-        to: "        if commit_bytes > u64::from(u32::MAX) * BULK_COMMIT {",
+        from: "let more_at = if commit_bytes > BULK_COMMIT {",
+        to: "let more_at = if commit_bytes > u64::from(u32::MAX) * BULK_COMMIT {",
         tests: &["calls::space_is_zeroed"],
+    },
+    Mutant {
+        name: "write no more zeros once they are ahead",
+        file: "src/engine/stamp.rs",
+        from: "let due = self.open.end() >= self.zero_at;",
+        to: "let due = self.zero_at == 0;",
+        tests: &["calls::zeros_keep_ahead"],
     },
     Mutant {
         name: "a hint of work that is being done keeps the writer from staying awake",
@@ -176,8 +183,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "zero a live segment",
         file: "src/engine/maintenance.rs",
-        from: "        let mut spare = self.spare.lock();\n        let Some(spare) = spare.as_mut() else { return Again::Later };",
-        to: "        let live = self.live.lock().clone();\n        let _ = live.file.write_zeros(crate::format::FIRST_FRAME, 4096);\n        let mut spare = self.spare.lock();\n        let Some(spare) = spare.as_mut() else { return Again::Later };",
+        from: "        let more_at = ",
+        to: "        let live = self.live.lock().clone();\n        let _ = live.file.write_zeros(crate::format::FIRST_FRAME, 4096);\n        let more_at = ",
         tests: &["crash"],
     },
     Mutant {

@@ -153,7 +153,11 @@ impl Shared {
         // or a crowd would keep it out; what finds no room now is tried again.
         let _ = seq.stamp_lazies(now(), &self.view);
         seq.admit(&self.view);
+        let zeros_are_due = seq.zeros_are_due();
         self.release(seq);
+        if zeros_are_due {
+            self.ring_maintenance();
+        }
         let result = catch_unwind(AssertUnwindSafe(|| {
             self.write(&mut batch)?;
             self.publish(&batch);

@@ -4,7 +4,7 @@
 
 use crate::engine::sequencer::Ready;
 use crate::engine::shared::Shared;
-use crate::engine::spare::{Spare, next_capacity};
+use crate::engine::spare::{Spare, ZERO_STEP, next_capacity};
 use crate::error::IoFault;
 use crate::format::checkpoint::Checkpoint;
 use crate::segment::name::CHECKPOINT_TEMPORARY;
@@ -20,26 +20,16 @@ const ZERO_LEAD: u64 = 1 << 20;
 /// Space that was not zeroed costs a commit a change of the file's metadata, as much as writing some hundred kilobytes. A log
 /// whose commits are larger than this is being filled in bulk: zeros would only double its bytes.
 const BULK_COMMIT: u64 = 128 << 10;
-/// How long zeros are left alone then, before the next look.
-const BULK_PAUSE: Duration = Duration::from_millis(20);
-
-/// What the maintenance should look at again, and when.
-pub(crate) enum Again {
-    /// There is more to zero.
-    Soon,
-    /// There is, but not while the log is being filled in bulk.
-    Bulk,
-    /// When the log has grown.
-    Later,
-}
+/// By how much it grows then before the next look at whether it still is.
+const BULK_LOOK: u64 = 4 << 20;
 
 impl Shared {
-    /// Does what is to be done.
-    pub(crate) fn maintain(&self) -> Again {
+    /// Does what is to be done. Says whether there is more to zero soon; if not, whoever commits rings when there is.
+    pub(crate) fn maintain(&self) -> bool {
         let (wanted, needed) = {
             let seq = self.seq.lock();
             if seq.poisoned.is_some() {
-                return Again::Later;
+                return false;
             }
             // After a failure only an append that needs the space is a reason to try again.
             (seq.ready.is_none() && seq.disk_full.is_none(), seq.needs_space.is_some())
@@ -104,33 +94,36 @@ impl Shared {
         Ok(Some(Ready { salt: spare.salt, capacity: spare.capacity }))
     }
 
-    /// Zeros a step of the spare, as far as the log has grown towards it.
-    fn zero_ahead(&self) -> Again {
+    /// Zeros a step of the spare, as far as the log has grown towards it. Says whether there is more up to there.
+    fn zero_ahead(&self) -> bool {
         let (used, capacity, commit_bytes) = {
             let seq = self.seq.lock();
             (seq.open.end(), seq.tail.header.capacity, seq.commit_bytes)
         };
-        if commit_bytes > BULK_COMMIT {
-            return Again::Bulk;
-        }
-        let mut spare = self.spare.lock();
-        let Some(spare) = spare.as_mut() else { return Again::Later };
-        let target = (spare.capacity as f64 * 2.0 * used as f64 / capacity as f64) as u64 + ZERO_LEAD;
-        // A failure to zero costs speed, nothing else.
-        if spare.zero_step(target).unwrap_or(false) { Again::Soon } else { Again::Later }
+        let more_at = if commit_bytes > BULK_COMMIT {
+            used + BULK_LOOK
+        } else if let Some(spare) = &mut *self.spare.lock() {
+            let target = (spare.capacity as f64 * 2.0 * used as f64 / capacity as f64) as u64 + ZERO_LEAD;
+            // A failure to zero costs speed, nothing else.
+            if spare.zero_step(target).unwrap_or(false) {
+                return true;
+            }
+            let grown = (ZERO_STEP as f64 * capacity as f64 / (2.0 * spare.capacity as f64)) as u64;
+            if spare.is_zeroed() { u64::MAX } else { used + grown }
+        } else {
+            u64::MAX
+        };
+        self.seq.lock().zero_at = more_at;
+        false
     }
 
     /// The life of the maintenance thread: until its bell is taken away.
     pub(crate) fn run_maintenance(&self, bell: &Receiver<()>) {
-        let mut seen = 0;
         loop {
-            let again = self.maintain();
-            let appended = self.seq.lock().appended_bytes;
-            let grows = std::mem::replace(&mut seen, appended) != appended;
-            let rung = match again {
-                Again::Soon => bell.recv_timeout(ZERO_PAUSE),
-                Again::Bulk if grows => bell.recv_timeout(BULK_PAUSE),
-                Again::Bulk | Again::Later => bell.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            let rung = if self.maintain() {
+                bell.recv_timeout(ZERO_PAUSE)
+            } else {
+                bell.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             if rung == Err(RecvTimeoutError::Disconnected) {
                 return;

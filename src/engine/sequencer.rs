@@ -72,6 +72,8 @@ pub(crate) struct Sequencer {
     pub(crate) appended_bytes: u64,
     /// What a commit holds lately: a mean over some of them.
     pub(crate) commit_bytes: u64,
+    /// Where the log must end for more zeros to be due ahead of it.
+    pub(crate) zero_at: u64,
     /// The writer thread sleeps without an alarm.
     pub(crate) writer_sleeps: bool,
     /// Who waits for an answer that is there now; woken by whoever lets go of the lock.
@@ -124,6 +126,7 @@ impl Sequencer {
             says_closed: false,
             appended_bytes: 0,
             commit_bytes: 0,
+            zero_at: u64::MAX,
             writer_sleeps: false,
             to_wake: Vec::new(),
             queue: VecDeque::new(),

@@ -17,7 +17,7 @@ pub(crate) const FIRST_CAPACITY: u64 = 64 * 1024;
 /// A spare of up to this many bytes is zeroed when it is made.
 const ZERO_AT_ONCE: u64 = 256 * 1024;
 /// How much is zeroed in one step.
-const ZERO_STEP: u64 = 256 * 1024;
+pub(crate) const ZERO_STEP: u64 = 256 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Spare {
@@ -75,11 +75,15 @@ impl Spare {
             .write_zeros(self.zeroed, len)
             .map_err(|error| IoFault::new("write zeros to", SPARE, &error))?;
         self.zeroed += len;
-        if self.zeroed == self.capacity {
+        if self.is_zeroed() {
             // Settles the file's metadata now, not in the first commit.
             self.file.sync().map_err(|error| IoFault::new("sync", SPARE, &error))?;
         }
         Ok(self.zeroed < target)
+    }
+
+    pub(crate) fn is_zeroed(&self) -> bool {
+        self.zeroed >= self.capacity
     }
 
     /// Makes it a segment: header, sync, name, directory sync. Consumes the spare: nothing writes zeros to it again.

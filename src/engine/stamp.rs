@@ -243,6 +243,15 @@ impl Sequencer {
         batch
     }
 
+    /// Whether the log has grown to where more zeros are due ahead of it. Says so once.
+    pub(crate) fn zeros_are_due(&mut self) -> bool {
+        let due = self.open.end() >= self.zero_at;
+        if due {
+            self.zero_at = u64::MAX;
+        }
+        due
+    }
+
     /// Fills the open batch to the end of a page, so that no later write touches its sectors.
     fn pad(&mut self) {
         let end = self.open.end();

@@ -74,8 +74,6 @@ impl Shared {
                     seq.writer_sleeps = true;
                     self.writer_bell.wait(&mut seq);
                     seq.writer_sleeps = false;
-                    // The log comes to life again: so does what runs ahead of it.
-                    self.ring_maintenance();
                 }
                 Some(due) if Instant::now() < due => {
                     self.writer_bell.wait_until(&mut seq, due);
