@@ -35,7 +35,7 @@ impl Shared {
         level: Durability,
     ) -> Result<(Assigned, Durability), AppendError> {
         let time = now();
-        let mut seq = self.seq.lock();
+        let mut seq = self.sequencer();
         let sequenced = match seq.enter(request, time, &self.view) {
             Entry::Sequenced(sequenced, request) if sequenced.batch == 0 => {
                 self.release(seq);
@@ -83,7 +83,7 @@ impl Shared {
 
     /// What an append is told whose batch, or the batch its answer rests on, will never be durable.
     pub(crate) fn failure(&self, sequenced: &Sequenced, failed: u64) -> AppendError {
-        let cause = self.seq.lock().poisoned.clone().map_or(PoisonCause::Panic, |(_, cause)| cause);
+        let cause = self.sequencer().poisoned.clone().map_or(PoisonCause::Panic, |(_, cause)| cause);
         // Only the failed batch itself can have reached the disk in part.
         let maybe = (sequenced.written || sequenced.repeats.is_some()) && sequenced.batch == failed;
         AppendError::Poisoned { cause, outcome: if maybe { Outcome::Unknown } else { Outcome::NotWritten } }
@@ -113,7 +113,7 @@ impl Shared {
 
     /// Drives one batch, or finds space, if there is need and nobody else does. Says whether it did anything.
     pub(crate) fn help(&self) -> bool {
-        let seq = self.seq.lock();
+        let seq = self.sequencer();
         if seq.driving {
             return false;
         }
@@ -140,7 +140,7 @@ impl Shared {
                 Obstacle::Damage(damage) => self.mend(&damage),
                 Obstacle::IdsUnread => self.learn_ids(&AtomicBool::new(false)),
             }
-            seq = self.seq.lock();
+            seq = self.sequencer();
             seq.admit(&self.view);
         }
         seq.admit(&self.view);
@@ -167,18 +167,18 @@ impl Shared {
             Ok(()) => {
                 self.progress.advance_durable(batch.number);
                 self.wake_watchers(&batch);
-                let mut seq = self.seq.lock();
+                let mut seq = self.sequencer();
                 seq.unwitnessed_since = batch.has_appends.then(Instant::now);
                 seq.settle(batch);
                 seq
             }
             Err(cause) => {
-                let mut seq = self.seq.lock();
+                let mut seq = self.sequencer();
                 self.poison(&mut seq, batch.number, cause);
                 // Only now: a waiter that wakes asks the sequencer for the cause.
                 self.release(seq);
                 self.progress.fail(batch.number);
-                self.seq.lock()
+                self.sequencer()
             }
         }
     }

@@ -6,6 +6,7 @@
 use crate::index::state::StreamState;
 use crate::types::{ExpectedVersion, KeptCondition};
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 /// The state of a stream as of the last append that was sequenced.
 #[derive(Debug, Clone, Default)]
@@ -69,18 +70,25 @@ const SETTLED_MAX: usize = 14_000;
 /// asks nobody.
 #[derive(Debug, Default)]
 pub(crate) struct LastHeads {
-    table: HashTable<(u64, Box<str>, Head)>,
+    table: HashTable<(u64, IdBytes, Head)>,
 }
+
+/// The bytes of a stream's id, which must be compared each time: those of usual length stand beside the hash.
+type IdBytes = SmallVec<[u8; 40]>;
 
 impl LastHeads {
     pub(crate) fn get(&self, id: &str, hash: u64) -> Option<&Head> {
-        self.table.find(hash, |(of, other, _)| *of == hash && **other == *id).map(|(_, _, head)| head)
+        let same = |(of, other, _): &(u64, IdBytes, Head)| *of == hash && **other == *id.as_bytes();
+        self.table.find(hash, same).map(|(_, _, head)| head)
     }
 
     pub(crate) fn set(&mut self, id: &str, hash: u64, head: Head) {
-        match self.table.find_mut(hash, |(of, other, _)| *of == hash && **other == *id) {
+        let same = |(of, other, _): &(u64, IdBytes, Head)| *of == hash && **other == *id.as_bytes();
+        match self.table.find_mut(hash, same) {
             Some((_, _, known)) => *known = head,
-            None => _ = self.table.insert_unique(hash, (hash, id.into(), head), |(hash, ..)| *hash),
+            None => {
+                _ = self.table.insert_unique(hash, (hash, id.as_bytes().into(), head), |(hash, ..)| *hash)
+            }
         }
     }
 

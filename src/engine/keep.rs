@@ -247,7 +247,7 @@ impl EventLog {
         check_bytes("kept value", value.len() as u64, self.shared().options.kept_bytes_max)?;
         let Ok(first) = self.shared().lazies.set(name, value, LAZY_BYTES_MAX) else {
             // Nothing is set in a log that takes no more.
-            return self.shared().seq.lock().refusal().map_or(Ok(false), Err);
+            return self.shared().sequencer().refusal().map_or(Ok(false), Err);
         };
         if first {
             self.shared().expect_lazies();
@@ -259,7 +259,7 @@ impl EventLog {
 impl Shared {
     /// Sees to it that what was set lazily is written in time.
     fn expect_lazies(&self) {
-        let mut seq = self.seq.lock();
+        let mut seq = self.sequencer();
         seq.lazy_since.get_or_insert_with(Instant::now);
         self.ring_writer();
     }

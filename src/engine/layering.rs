@@ -190,7 +190,7 @@ impl Shared {
     pub(crate) fn cover(&self) {
         let live = self.live.lock().clone();
         let (to, chain, frames, events, sealed) = {
-            let seq = self.seq.lock();
+            let seq = self.sequencer();
             let to = Location { segment: live.header().ordinal, offset: seq.open.end() };
             (to, seq.tail.chain, seq.tail.frames, seq.tail.events, seq.tail.sealed)
         };

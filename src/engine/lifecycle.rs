@@ -50,7 +50,7 @@ impl Shared {
 
     /// A thread of ours is gone: nothing that waits for it may wait for ever.
     fn poison_after_panic(&self) {
-        let mut seq = self.seq.lock();
+        let mut seq = self.sequencer();
         let batch = self.progress.next_batch();
         self.poison(&mut seq, batch, PoisonCause::Panic);
         // Another thread that commits just now gives the role back itself: its write must end before the log is closed.
@@ -64,7 +64,7 @@ impl Shared {
 
     /// Makes everything durable that was accepted, testifies to it, and lets the next one open the directory.
     pub(crate) fn close(&self) -> Result<(), CloseError> {
-        let mut seq = self.seq.lock();
+        let mut seq = self.sequencer();
         match seq.phase {
             Phase::Closed => return self.closed.lock().clone(),
             Phase::ReadOnly => {
@@ -95,7 +95,7 @@ impl Shared {
                         seq.needs_space = Some(bytes);
                         self.release(seq);
                         self.provide_space();
-                        seq = self.seq.lock();
+                        seq = self.sequencer();
                         lazies_lost = seq.disk_full.clone();
                         continue;
                     }
@@ -108,7 +108,7 @@ impl Shared {
             } else if seq.needs_space.is_some() && seq.poisoned.is_none() {
                 self.release(seq);
                 self.provide_space();
-                seq = self.seq.lock();
+                seq = self.sequencer();
             } else {
                 break;
             }
@@ -153,7 +153,7 @@ impl Shared {
         });
         // 4. Out.
         *self.closed.lock() = result.clone();
-        let mut seq = self.seq.lock();
+        let mut seq = self.sequencer();
         seq.phase = Phase::Closed;
         seq.to_wake.extend(self.watchers.end(Over::Closed));
         self.writer_bell.notify_all();

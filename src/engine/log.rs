@@ -298,7 +298,7 @@ impl EventLog {
     ) -> Pending<T> {
         let time = shared::now();
         let shared = self.shared();
-        let mut seq = shared.seq.lock();
+        let mut seq = shared.sequencer();
         let entry = seq.enter(request, time, &shared.view);
         let written = matches!(&entry, Entry::Sequenced(sequenced, _) if sequenced.written);
         let at_once = shared.see_to_submitted(seq, written);
@@ -323,7 +323,7 @@ impl EventLog {
             // Once, and not a matter of room.
             shared.learn_ids(&AtomicBool::new(false));
         }
-        let mut seq = shared.seq.lock();
+        let mut seq = shared.sequencer();
         let entered = seq.try_enter(&request, time, &shared.view);
         let disk_full = seq.disk_full.clone();
         let at_once = shared.see_to_submitted(seq, entered.as_ref().is_ok_and(|sequenced| sequenced.written));
@@ -420,7 +420,7 @@ impl EventLog {
     /// The state of the log. Does no input or output.
     pub fn status(&self) -> Status {
         let durable = self.last_position();
-        let seq = self.shared().seq.lock();
+        let seq = self.shared().sequencer();
         let state = match (&seq.poisoned, &seq.phase) {
             (_, Phase::Closing | Phase::Closed) => LogState::Closed,
             (Some((_, cause)), _) => LogState::Poisoned(cause.clone()),

@@ -27,7 +27,7 @@ impl Shared {
     /// Does what is to be done. Says whether there is more to zero soon; if not, whoever commits rings when there is.
     pub(crate) fn maintain(&self) -> bool {
         let (wanted, needed) = {
-            let seq = self.seq.lock();
+            let seq = self.sequencer();
             if seq.poisoned.is_some() {
                 return false;
             }
@@ -49,7 +49,7 @@ impl Shared {
     /// append that waits for it is refused.
     pub(crate) fn provide_space(&self) {
         let found = self.find_space();
-        let mut seq = self.seq.lock();
+        let mut seq = self.sequencer();
         match found {
             Ok(Some(ready)) => {
                 seq.disk_full = None;
@@ -69,7 +69,7 @@ impl Shared {
     /// `None`: the spare that is there belongs to a batch that is on its way; the next one is made when it has gone live.
     fn find_space(&self) -> Result<Option<Ready>, IoFault> {
         let (last, reserved, frame) = {
-            let mut seq = self.seq.lock();
+            let mut seq = self.sequencer();
             // Withdrawn while it may change; whoever needs it meanwhile waits in the queue.
             seq.ready = None;
             (seq.tail.header, seq.tail.reserved, seq.needs_space.unwrap_or(0))
@@ -97,7 +97,7 @@ impl Shared {
     /// Zeros a step of the spare, as far as the log has grown towards it. Says whether there is more up to there.
     fn zero_ahead(&self) -> bool {
         let (used, capacity, commit_bytes) = {
-            let seq = self.seq.lock();
+            let seq = self.sequencer();
             (seq.open.end(), seq.tail.header.capacity, seq.commit_bytes)
         };
         let more_at = if commit_bytes > BULK_COMMIT {
@@ -113,7 +113,7 @@ impl Shared {
         } else {
             u64::MAX
         };
-        self.seq.lock().zero_at = more_at;
+        self.sequencer().zero_at = more_at;
         false
     }
 

@@ -57,7 +57,7 @@ impl Shared {
         view.broken = result.as_ref().err().cloned();
         drop(view);
         if let Err(error) = result {
-            let mut seq = self.seq.lock();
+            let mut seq = self.sequencer();
             let batch = self.progress.next_batch();
             self.poison(&mut seq, batch, PoisonCause::Index(Box::new(error)));
             self.release(seq);

@@ -21,11 +21,11 @@ impl Shared {
     /// lock.
     pub(crate) fn learn_ids(&self, stop: &AtomicBool) {
         let _one_at_a_time = self.learning.lock();
-        if self.seq.lock().recent.is_some() {
+        if self.sequencer().recent.is_some() {
             return;
         }
         if let Some(recent) = self.read_recent(stop) {
-            self.seq.lock().recent = Some(recent);
+            self.sequencer().recent = Some(recent);
         }
     }
 

@@ -50,7 +50,7 @@ impl Shared {
     /// The life of the writer thread.
     pub(crate) fn run_writer(&self) {
         let mut watch = Watch::new();
-        let mut seq = self.seq.lock();
+        let mut seq = self.sequencer();
         loop {
             if !seq.driving && seq.has_work() {
                 watch.work_came(&self.writer_hint);
@@ -60,7 +60,7 @@ impl Shared {
                 }
                 self.leave_role(seq);
                 watch.keep(&self.writer_hint);
-                seq = self.seq.lock();
+                seq = self.sequencer();
                 continue;
             }
             if matches!(seq.phase, Phase::Closed) || seq.poisoned.is_some() && seq.phase != Phase::Open {
