@@ -90,6 +90,13 @@ const MUTANTS: &[Mutant] = &[
         tests: &["calls::space_is_zeroed"],
     },
     Mutant {
+        name: "let what is frozen wait for the end of a merge",
+        file: "src/engine/layering.rs",
+        from: "            while self.settle_oldest(next_number, stop)? {}\n",
+        to: "",
+        tests: &["layers::a_merge_keeps"],
+    },
+    Mutant {
         name: "write no more zeros once they are ahead",
         file: "src/engine/stamp.rs",
         from: "let due = self.open.end() >= self.zero_at;",

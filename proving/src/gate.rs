@@ -1,5 +1,5 @@
 //! A directory in memory whose commits are counted and can be held back: what is written to a segment is not durable until
-//! the test says so.
+//! the test says so. So can writes to a file of some name.
 
 use annals::storage::{DeviceRead, File, Lock, Mapping, Memory, Storage};
 use std::io;
@@ -9,6 +9,10 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 struct State {
     closed: bool,
+    /// Writes to files that were created with this name wait.
+    held: Option<&'static str>,
+    /// What was renamed, in order.
+    renamed: Vec<String>,
     waiting: usize,
     /// Syncs of files that have begun.
     begun: u64,
@@ -41,14 +45,25 @@ impl Gated {
         self.gate.0.lock().unwrap().closed = true;
     }
 
-    /// Lets them through.
+    /// From now on, writes to files that are created with this name wait.
+    pub fn hold_writes_to(&self, name: &'static str) {
+        self.gate.0.lock().unwrap().held = Some(name);
+    }
+
+    /// Lets all of them through.
     pub fn open_up(&self) {
-        self.gate.0.lock().unwrap().closed = false;
+        let mut state = self.gate.0.lock().unwrap();
+        (state.closed, state.held) = (false, None);
         self.gate.1.notify_all();
     }
 
-    /// Waits until some sync does.
-    pub fn wait_for_a_sync(&self) {
+    /// The names that files had until they were renamed, in order.
+    pub fn renamed(&self) -> Vec<String> {
+        self.gate.0.lock().unwrap().renamed.clone()
+    }
+
+    /// Waits until some sync or write does.
+    pub fn wait_until_held(&self) {
         let mut state = self.gate.0.lock().unwrap();
         while state.waiting == 0 {
             state = self.gate.1.wait(state).unwrap();
@@ -70,8 +85,18 @@ impl Gated {
         std::thread::sleep(takes);
     }
 
+    fn pass_write(&self, name: &str) {
+        let mut state = self.gate.0.lock().unwrap();
+        while state.held == Some(name) {
+            state.waiting += 1;
+            self.gate.1.notify_all();
+            state = self.gate.1.wait(state).unwrap();
+            state.waiting -= 1;
+        }
+    }
+
     fn wrap(&self, file: Arc<dyn File>, name: &str) -> Arc<dyn File> {
-        Arc::new(GatedFile { file, is_segment: name.ends_with(".seg"), gated: self.clone() })
+        Arc::new(GatedFile { file, name: name.to_owned(), gated: self.clone() })
     }
 }
 
@@ -97,7 +122,9 @@ impl Storage for Gated {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.memory.rename(from, to)
+        self.memory.rename(from, to)?;
+        self.gate.0.lock().unwrap().renamed.push(from.to_owned());
+        Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -112,7 +139,8 @@ impl Storage for Gated {
 #[derive(Debug)]
 struct GatedFile {
     file: Arc<dyn File>,
-    is_segment: bool,
+    /// As it was when it was opened.
+    name: String,
     gated: Gated,
 }
 
@@ -126,6 +154,7 @@ impl File for GatedFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        self.gated.pass_write(&self.name);
         self.file.write_at(offset, bytes)
     }
 
@@ -134,7 +163,7 @@ impl File for GatedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.gated.pass(self.is_segment);
+        self.gated.pass(self.name.ends_with(".seg"));
         self.file.sync()
     }
 

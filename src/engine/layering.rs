@@ -154,10 +154,13 @@ impl Shared {
 
     /// Writes down which layers there are, then removes those of these that are not among them.
     pub(crate) fn note_layers(&self, concerned: &[u64]) -> Result<(), MakeError> {
-        let layers = refs(&self.view.read().index);
-        let is_used = |number: u64| layers.iter().any(|layer| layer.number == number);
-        let unused: Vec<u64> = concerned.iter().copied().filter(|number| !is_used(*number)).collect();
-        self.note(|checkpoint| checkpoint.layers = layers).map_err(MakeError::Io)?;
+        let mut unused = concerned.to_vec();
+        let noted = self.note(|checkpoint| {
+            // Asked for while nobody else writes it down: an older list must not overtake a newer one.
+            checkpoint.layers = refs(&self.view.read().index);
+            unused.retain(|number| checkpoint.layers.iter().all(|layer| layer.number != *number));
+        });
+        noted.map_err(MakeError::Io)?;
         for number in unused {
             // What stays is removed by the next open.
             let _ = self.storage.remove(&index_name(number));

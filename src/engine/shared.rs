@@ -1,8 +1,8 @@
 //! What all handles, handles to appends and threads of one open log share.
 //!
-//! Owns the locks and their order: sequencer, then the lazily set values, then view; watchers, then view; the committer's
-//! `live`, the `spare` and the `chores` are taken with none of them held, or under none but the role of driving. User code (a
-//! waker) is never called under any of them.
+//! Owns the locks and their order: sequencer, then the lazily set values, then view; watchers, then view; checkpoint, then
+//! view; the committer's `live`, the `spare` and the `chores` are taken with none of them held, or under none but the role of
+//! driving. User code (a waker) is never called under any of them.
 
 use crate::engine::lazies::Lazies;
 use crate::engine::progress::Progress;

@@ -11,10 +11,12 @@ use annals::{
     AppendError, EventLog, ExpectedVersion, IndexUse, KeptCondition, LogState, NewEvent, Options,
     PoisonCause, Query, ReadError, ReadMode,
 };
+use proving::Gated;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 const ANY: ExpectedVersion = ExpectedVersion::Any;
 
@@ -421,6 +423,33 @@ fn a_file_that_could_not_be_made_leaves_nothing_behind() {
         assert_eq!(left, [""; 0], "after {}", trace[op]);
         log.close().unwrap();
     }
+}
+
+/// What is frozen while a merge goes on does not wait for its end: its file has its name first.
+#[test]
+fn a_merge_keeps_no_frozen_part_waiting() {
+    let gated = Gated::default();
+    gated.hold_writes_to("merge.tmp");
+    let log = options().background(true).open_storage(Arc::new(gated.clone())).unwrap();
+    let append = |n: u64| _ = log.append(&name(n % 90), ANY, &[NewEvent::new("T", &[7; 700])]).unwrap();
+    // Some segments, and so some index files, which are merged.
+    (0..400).for_each(append);
+    gated.wait_until_held();
+    let before = gated.renamed().len();
+    (400..800).for_each(append);
+    gated.open_up();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let renamed = gated.renamed().split_off(before);
+        let first = |name: &str| renamed.iter().position(|renamed| renamed == name);
+        if let Some(merged) = first("merge.tmp") {
+            assert!(first("index.tmp").is_some_and(|made| made < merged), "{renamed:?}");
+            break;
+        }
+        assert!(Instant::now() < deadline, "no merge came to its end: {renamed:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    log.close().unwrap();
 }
 
 /// A file that goes bad while it is in use: whoever meets that gets the right answer all the same.

@@ -32,7 +32,7 @@ fn held_back(
         let told = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| win(&log));
-            gated.wait_for_a_sync();
+            gated.wait_until_held();
             scope.spawn(|| {
                 lose(&log);
                 told.store(true, Ordering::SeqCst);

@@ -145,7 +145,7 @@ async fn reading_waits_for_nobody() {
     let mut keep = Box::pin(store.save_command_state_snapshot(snapshot_id(), snapshot(2)));
     assert!((&mut append).now_or_never().is_none() && (&mut save).now_or_never().is_none());
     assert!((&mut keep).now_or_never().is_none());
-    gated.wait_for_a_sync();
+    gated.wait_until_held();
     assert_eq!(texts(&store, "a").now_or_never().unwrap(), ["1"]);
     assert_eq!(all(&store, EventFilter::all()).now_or_never().unwrap(), ["1"]);
     assert_eq!(store.load("p").now_or_never().unwrap(), Ok(Some(position(1))));

@@ -139,7 +139,7 @@ fn durable_acknowledgements_give_way() {
 fn fill_the_lazy_ones(gated: &Gated, log: &ThisLog) {
     let value = vec![7; 60 << 10];
     drop(log.log().submit("other", annals::ExpectedVersion::Any, &[]).unwrap());
-    gated.wait_for_a_sync();
+    gated.wait_until_held();
     for i in 0..9 {
         match log.log().try_keep_lazily(&format!("filler-{i}"), &value) {
             Err(AppendError::Full) => return,
