@@ -126,7 +126,8 @@ impl Index {
             last_creation: self.last_creation,
             ..range
         };
-        let overlay = std::mem::take(&mut self.overlay);
+        let next = self.overlay.next();
+        let overlay = std::mem::replace(&mut self.overlay, next);
         (self.from, self.first_position, self.sealed_bytes) = (range.to, range.chain.next_position, 0);
         self.frozen.push(Arc::new(Frozen { overlay, range, frames }));
     }

@@ -8,6 +8,7 @@ use crate::index::marks::Marks;
 use crate::index::state::{Change, StreamChange, StreamState};
 use crate::types::Location;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ pub(crate) struct Entry {
     pub(crate) last_append: u64,
     /// When and with what it was registered, if that was in this part.
     pub(crate) origin: Option<Origin>,
-    /// Its runs in this part, in the order of versions.
-    pub(crate) runs: Vec<Run>,
+    /// Its runs in this part, in the order of versions. Where streams are many, few have more than one.
+    pub(crate) runs: SmallVec<[Run; 1]>,
 }
 
 /// How a stream came into being.
@@ -85,6 +86,15 @@ pub(crate) struct Overlay {
 }
 
 impl Overlay {
+    /// An empty one with room for as many streams as this one has: the next part of the log will be much like it.
+    pub(crate) fn next(&self) -> Overlay {
+        Overlay {
+            table: HashTable::with_capacity(self.entries.len()),
+            entries: Vec::with_capacity(self.entries.len()),
+            ..Overlay::default()
+        }
+    }
+
     #[inline]
     pub(crate) fn find(&self, id: &str, hash: u64) -> Option<&Entry> {
         let number = self.table.find(hash, |n| &*self.entries[*n as usize].id == id)?;
@@ -102,7 +112,7 @@ impl Overlay {
                 state: StreamState::default(),
                 last_append: 0,
                 origin: None,
-                runs: Vec::new(),
+                runs: SmallVec::new(),
             });
             self.table.insert_unique(*hash, number, |n| self.entries[*n as usize].hash);
             number

@@ -16,7 +16,8 @@ const THREADS: usize = 64;
 
 pub(super) fn conc64(job: &Job, entry: &Entry, work: &Workload) -> Outcome<Answer> {
     let each = if job.probe { 10 } else { (job.events / 4 / THREADS).max(10) };
-    let mut store = open(job, entry, each * THREADS)?;
+    // Each event is a run here, with what that needs around it.
+    let mut store = open(job, entry, each * THREADS * 5 / 4)?;
     if entry.gathered {
         store = Box::new(Gathered::new(store));
     }
