@@ -32,17 +32,21 @@ impl Generation {
     }
 }
 
-/// A count of sleepers.
+/// A count of sleepers. Counting nobody leaves the memory that all of them share alone.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU32);
 
 impl Count {
     pub(crate) fn add(&self, more: u32) {
-        self.0.fetch_add(more, Ordering::SeqCst);
+        if more > 0 {
+            self.0.fetch_add(more, Ordering::SeqCst);
+        }
     }
 
     pub(crate) fn take(&self, fewer: u32) {
-        self.0.fetch_sub(fewer, Ordering::SeqCst);
+        if fewer > 0 {
+            self.0.fetch_sub(fewer, Ordering::SeqCst);
+        }
     }
 
     pub(crate) fn is_zero(&self) -> bool {

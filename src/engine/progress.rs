@@ -88,18 +88,14 @@ impl Progress {
         loop {
             let generation = lane.generation.get();
             lane.sleepers.add(1);
-            let early = level < Durability::Synced;
-            if early {
-                lane.early_sleepers.add(1);
-            }
+            let early = u32::from(level < Durability::Synced);
+            lane.early_sleepers.add(early);
             // Looked at after counting itself among the sleepers: whoever advances after this look sees the count.
             let reached = self.reached(batch, level);
             if reached == Reached::NotYet {
                 lane.generation.wait_while(generation);
             }
-            if early {
-                lane.early_sleepers.take(1);
-            }
+            lane.early_sleepers.take(early);
             lane.sleepers.take(1);
             if reached != Reached::NotYet {
                 return reached;
