@@ -76,15 +76,17 @@ pub(crate) struct LastHeads {
 /// The bytes of a stream's id, which must be compared each time: those of usual length stand beside the hash.
 type IdBytes = SmallVec<[u8; 40]>;
 
+fn is_of(id: &str, hash: u64) -> impl Fn(&(u64, IdBytes, Head)) -> bool {
+    move |(of, other, _)| *of == hash && **other == *id.as_bytes()
+}
+
 impl LastHeads {
     pub(crate) fn get(&self, id: &str, hash: u64) -> Option<&Head> {
-        let same = |(of, other, _): &(u64, IdBytes, Head)| *of == hash && **other == *id.as_bytes();
-        self.table.find(hash, same).map(|(_, _, head)| head)
+        self.table.find(hash, is_of(id, hash)).map(|(_, _, head)| head)
     }
 
     pub(crate) fn set(&mut self, id: &str, hash: u64, head: Head) {
-        let same = |(of, other, _): &(u64, IdBytes, Head)| *of == hash && **other == *id.as_bytes();
-        match self.table.find_mut(hash, same) {
+        match self.table.find_mut(hash, is_of(id, hash)) {
             Some((_, _, known)) => *known = head,
             None => {
                 _ = self.table.insert_unique(hash, (hash, id.as_bytes().into(), head), |(hash, ..)| *hash)

@@ -68,8 +68,6 @@ pub(crate) struct Sequencer {
     pub(crate) lazy_since: Option<Instant>,
     /// The last frame says that the log was closed, and nothing came since.
     pub(crate) says_closed: bool,
-    /// Bytes of all frames since open.
-    pub(crate) appended_bytes: u64,
     /// What a commit holds lately: a mean over some of them.
     pub(crate) commit_bytes: u64,
     /// Where the log must end for more zeros to be due ahead of it.
@@ -124,7 +122,6 @@ impl Sequencer {
             unwitnessed_since: None,
             lazy_since: None,
             says_closed: false,
-            appended_bytes: 0,
             commit_bytes: 0,
             zero_at: u64::MAX,
             writer_sleeps: false,

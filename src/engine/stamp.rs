@@ -209,7 +209,6 @@ impl Sequencer {
         self.open.frames += 1;
         // Padding says nothing.
         self.says_closed = kind == FrameKind::Closed || self.says_closed && kind == FrameKind::Pad;
-        self.appended_bytes += self.open.end() - offset;
         self.tail.chain = Chain::after(&header, checksum);
         self.tail.digest.add(checksum, body_checksum);
         self.tail.frames += 1;
