@@ -136,11 +136,15 @@ pub(crate) struct Count(AtomicU64);
 
 impl Count {
     pub(crate) fn add(&self, more: u32) {
-        self.0.add(u64::from(more));
+        if more > 0 {
+            self.0.add(u64::from(more));
+        }
     }
 
     pub(crate) fn take(&self, fewer: u32) {
-        self.0.add(u64::from(fewer).wrapping_neg());
+        if fewer > 0 {
+            self.0.add(u64::from(fewer).wrapping_neg());
+        }
     }
 
     pub(crate) fn is_zero(&self) -> bool {

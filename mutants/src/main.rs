@@ -85,9 +85,9 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "write zeros ahead of a log that is filled in bulk",
         file: "src/engine/maintenance.rs",
-        from: "let more_at = if commit_bytes > BULK_COMMIT {",
-        to: "let more_at = if commit_bytes > u64::from(u32::MAX) * BULK_COMMIT {",
-        tests: &["calls::space_is_zeroed"],
+        from: "let more_at = if in_bulk {",
+        to: "let more_at = if in_bulk && used == 0 {",
+        tests: &["space::space_is_zeroed"],
     },
     Mutant {
         name: "let what is frozen wait for the end of a merge",
@@ -97,11 +97,39 @@ const MUTANTS: &[Mutant] = &[
         tests: &["layers::a_merge_keeps"],
     },
     Mutant {
+        name: "tell nobody that who waited a turn needs space",
+        file: "src/engine/sequencer.rs",
+        from: "                        self.need_space(bytes);\n",
+        to: "                        self.needs_space = Some(bytes);\n",
+        tests: &["space::space_is_found_for_who_waited"],
+    },
+    Mutant {
+        name: "find no space for who does not wait for it",
+        file: "src/engine/log.rs",
+        from: "            seq.need_space(bytes);\n",
+        to: "            drop(bytes);\n",
+        tests: &["space::space_is_found_for_who_does_not"],
+    },
+    Mutant {
+        name: "write no zeros for the rest of a segment after a bulk load",
+        file: "src/engine/stamp.rs",
+        from: "if was_in_bulk && !self.is_filled_in_bulk() {",
+        to: "if was_in_bulk && self.zero_at == 0 {",
+        tests: &["space::zeros_come_back"],
+    },
+    Mutant {
+        name: "make a segment of a spare whose sync failed",
+        file: "src/engine/maintenance.rs",
+        from: "            is_spoiled = spare.is_spoiled();\n",
+        to: "",
+        tests: &["space::a_spare_whose_sync_failed"],
+    },
+    Mutant {
         name: "write no more zeros once they are ahead",
         file: "src/engine/stamp.rs",
         from: "let due = self.open.end() >= self.zero_at;",
         to: "let due = self.zero_at == 0;",
-        tests: &["calls::zeros_keep_ahead"],
+        tests: &["space::zeros_keep_ahead"],
     },
     Mutant {
         name: "a hint of work that is being done keeps the writer from staying awake",

@@ -64,10 +64,10 @@ impl Gated {
 
     /// Waits until some sync or write does.
     pub fn wait_until_held(&self) {
-        let mut state = self.gate.0.lock().unwrap();
-        while state.waiting == 0 {
-            state = self.gate.1.wait(state).unwrap();
-        }
+        let state = self.gate.0.lock().unwrap();
+        let nobody = |state: &mut State| state.waiting == 0;
+        let (state, _) = self.gate.1.wait_timeout_while(state, Duration::from_secs(60), nobody).unwrap();
+        assert!(state.waiting > 0, "nothing was held within a minute");
     }
 
     /// Syncs something; what is not a segment yet is not held back.

@@ -48,8 +48,7 @@ impl Shared {
                 sequenced
             }
             Entry::Queued(slot) => {
-                self.notify_driver(&seq);
-                self.release(seq);
+                self.notify_driver(seq);
                 self.wait_slot(&slot)
             }
         };
@@ -220,20 +219,17 @@ impl Shared {
             let seq = self.drive(seq);
             self.leave_role(seq);
         } else {
-            self.notify_driver(&seq);
-            self.release(seq);
+            self.notify_driver(seq);
         }
         at_once
     }
 
-    /// Tells whoever commits what was just entered, or finds space for it.
-    pub(crate) fn notify_driver(&self, seq: &Sequencer) {
+    /// Lets go of the sequencer, and tells whoever commits what was just entered.
+    pub(crate) fn notify_driver(&self, seq: MutexGuard<'_, Sequencer>) {
         if !seq.driving && seq.has_work() {
             self.ring_writer();
         }
-        if seq.needs_space.is_some() {
-            self.ring_maintenance();
-        }
+        self.release(seq);
     }
 
     /// Everything that a batch asks of the disk, in the order of FORMAT.md section 10.

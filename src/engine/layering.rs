@@ -142,7 +142,7 @@ impl Shared {
                 view.index.settle(layer);
             }
         }
-        self.note_layers(&[])?;
+        self.note_layers(&[number])?;
         Ok(true)
     }
 

@@ -261,9 +261,9 @@ impl EventLog {
     /// The same, but gives up when there is no room at once.
     ///
     /// # Errors
-    /// [`AppendError::Full`] when it would have to wait for room, [`AppendError::DiskFull`] or
-    /// [`AppendError::SegmentUnavailable`] when the disk has none either;
-    /// else as [`EventLog::submit`].
+    /// [`AppendError::Full`] when it would have to wait for room, which is made meanwhile (without background threads, by the
+    /// next blocking call), [`AppendError::DiskFull`] or [`AppendError::SegmentUnavailable`] when the disk had none either when
+    /// it was last asked; else as [`EventLog::submit`].
     pub fn try_submit(
         &self,
         stream: &str,
@@ -326,6 +326,9 @@ impl EventLog {
         let mut seq = shared.sequencer();
         let entered = seq.try_enter(&request, time, &shared.view);
         let disk_full = seq.disk_full.clone();
+        if let Err(Wait::Space { bytes }) = entered {
+            seq.need_space(bytes);
+        }
         let at_once = shared.see_to_submitted(seq, entered.as_ref().is_ok_and(|sequenced| sequenced.written));
         request.recycle();
         match (entered, disk_full) {

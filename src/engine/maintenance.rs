@@ -17,11 +17,6 @@ use std::time::Duration;
 const ZERO_PAUSE: Duration = Duration::from_micros(850);
 /// Zeros run ahead of the log's growth by this many bytes at least.
 const ZERO_LEAD: u64 = 1 << 20;
-/// Space that was not zeroed costs a commit a change of the file's metadata, as much as writing some hundred kilobytes. A log
-/// whose commits are larger than this is being filled in bulk: zeros would only double its bytes.
-const BULK_COMMIT: u64 = 128 << 10;
-/// By how much it grows then before the next look at whether it still is.
-const BULK_LOOK: u64 = 4 << 20;
 
 impl Shared {
     /// Does what is to be done. Says whether there is more to zero soon; if not, whoever commits rings when there is.
@@ -83,7 +78,7 @@ impl Shared {
         let mut spare = self.spare.lock();
         let spare = match &mut *spare {
             Some(spare) if spare.salt == last.salt => return Ok(None),
-            Some(spare) => {
+            Some(spare) if !spare.is_spoiled() => {
                 if frame > 0 {
                     spare.grow(capacity)?;
                 }
@@ -94,27 +89,34 @@ impl Shared {
         Ok(Some(Ready { salt: spare.salt, capacity: spare.capacity }))
     }
 
-    /// Zeros a step of the spare, as far as the log has grown towards it. Says whether there is more up to there.
+    /// Zeros a step of the spare, as far as the log has grown towards it. Says whether there is more to do soon.
     fn zero_ahead(&self) -> bool {
-        let (used, capacity, commit_bytes) = {
+        let (used, capacity, in_bulk) = {
             let seq = self.sequencer();
-            (seq.open.end(), seq.tail.header.capacity, seq.commit_bytes)
+            (seq.open.end(), seq.tail.header.capacity, seq.is_filled_in_bulk())
         };
-        let more_at = if commit_bytes > BULK_COMMIT {
-            used + BULK_LOOK
+        let mut is_spoiled = false;
+        let more_at = if in_bulk {
+            u64::MAX
         } else if let Some(spare) = &mut *self.spare.lock() {
             let target = (spare.capacity as f64 * 2.0 * used as f64 / capacity as f64) as u64 + ZERO_LEAD;
-            // A failure to zero costs speed, nothing else.
+            // Where zeros cannot be written, that costs speed and nothing else.
             if spare.zero_step(target).unwrap_or(false) {
                 return true;
             }
+            is_spoiled = spare.is_spoiled();
             let grown = (ZERO_STEP as f64 * capacity as f64 / (2.0 * spare.capacity as f64)) as u64;
             if spare.is_zeroed() { u64::MAX } else { used + grown }
         } else {
             u64::MAX
         };
-        self.sequencer().zero_at = more_at;
-        false
+        let mut seq = self.sequencer();
+        seq.zero_at = more_at;
+        if is_spoiled {
+            // Unless a batch rests on it already, another one takes its place.
+            seq.ready = None;
+        }
+        is_spoiled
     }
 
     /// The life of the maintenance thread: until its bell is taken away.

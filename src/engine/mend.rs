@@ -26,8 +26,8 @@ struct Derived {
 }
 
 impl Shared {
-    /// Sees to it that the index does not rest on a damaged file any more. Blocks until then. The caller holds no lock but the
-    /// sequencer's.
+    /// Sees to it that the index does not rest on a damaged file any more. Blocks until then. The caller holds none of the
+    /// locks that `shared.rs` puts in order.
     pub(crate) fn mend(&self, damage: &Damage) {
         let _one_at_a_time = self.mending.lock();
         let is_it =

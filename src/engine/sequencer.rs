@@ -60,6 +60,8 @@ pub(crate) struct Sequencer {
     pub(crate) ready: Option<Ready>,
     /// The append at the head of the queue needs a segment with room for so many bytes.
     pub(crate) needs_space: Option<u64>,
+    /// That was found since the lock was taken: whoever lets go of it rings the maintenance thread.
+    pub(crate) need_is_new: bool,
     /// The last attempt to find space failed.
     pub(crate) disk_full: Option<IoFault>,
     /// When the last batch with appends became durable, if no witness follows it yet.
@@ -118,6 +120,7 @@ impl Sequencer {
             tail,
             ready: None,
             needs_space: None,
+            need_is_new: false,
             disk_full: None,
             unwitnessed_since: None,
             lazy_since: None,
@@ -189,7 +192,7 @@ impl Sequencer {
                 if let Wait::Space { bytes } = wait
                     && self.queue.is_empty()
                 {
-                    self.needs_space = Some(bytes);
+                    self.need_space(bytes);
                 }
                 let slot = Arc::new(Slot::new(request, now, self.lazies.sets()));
                 self.queue.push_back(slot.clone());
@@ -214,6 +217,11 @@ impl Sequencer {
         self.sequence(request, now, u64::MAX, view)
     }
 
+    /// Somebody waits for a segment with room for so many bytes.
+    pub(crate) fn need_space(&mut self, bytes: u64) {
+        (self.needs_space, self.need_is_new) = (Some(bytes), true);
+    }
+
     /// Gives those who wait their turn, in order, as far as there is room.
     pub(crate) fn admit(&mut self, view: &RwLock<View>) {
         if self.poisoned.is_some() {
@@ -226,7 +234,7 @@ impl Sequencer {
                 Err(wait) => {
                     self.queue.push_front(slot);
                     if let Wait::Space { bytes } = wait {
-                        self.needs_space = Some(bytes);
+                        self.need_space(bytes);
                     }
                     return;
                 }

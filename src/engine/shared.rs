@@ -1,8 +1,8 @@
 //! What all handles, handles to appends and threads of one open log share.
 //!
 //! Owns the locks and their order: sequencer, then the lazily set values, then view; watchers, then view; checkpoint, then
-//! view; the committer's `live`, the `spare` and the `chores` are taken with none of them held, or under none but the role of
-//! driving. User code (a waker) is never called under any of them.
+//! view; `making`, `mending`, `learning`, the committer's `live` and the `spare` are taken with none of these held. User code (a
+//! waker) is never called under any of them.
 
 use crate::engine::lazies::Lazies;
 use crate::engine::progress::Progress;
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub(crate) places: Mutex<HashMap<Box<str>, Arc<Mutex<()>>>>,
     /// Names that somebody has claimed.
     pub(crate) claims: Mutex<HashSet<Box<str>>>,
-    /// The segment being written. Only who drives takes it.
+    /// The segment being written. Only who drives keeps it.
     pub(crate) live: Mutex<Live>,
     /// The next segment. Locked while it is being zeroed; taken out of here when it goes live.
     pub(crate) spare: Mutex<Option<Spare>>,
@@ -82,7 +82,7 @@ pub(crate) struct Shared {
 }
 
 /// How often the sequencer's lock is tried before it is waited for, which gives the processor away after a few tries. It is
-/// held for less than a microsecond; until 64 callers on two processors give it back takes far longer.
+/// mostly held for less than a microsecond; until 64 callers on two processors give it back takes far longer.
 const SPINS: usize = 100;
 
 impl Shared {
@@ -97,10 +97,14 @@ impl Shared {
         self.seq.lock()
     }
 
-    /// Lets go of the sequencer and wakes those whose answers came while it was held.
+    /// Lets go of the sequencer, wakes those whose answers came while it was held, and has space found that is needed since.
     pub(crate) fn release(&self, mut seq: MutexGuard<'_, Sequencer>) {
         let wakers = std::mem::take(&mut seq.to_wake);
+        let need_is_new = std::mem::take(&mut seq.need_is_new);
         drop(seq);
+        if need_is_new {
+            self.ring_maintenance();
+        }
         wake_all(wakers);
     }
 

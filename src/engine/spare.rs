@@ -26,6 +26,8 @@ pub(crate) struct Spare {
     pub(crate) capacity: u64,
     /// Bytes from the start of the file that hold written zeros.
     zeroed: u64,
+    /// A sync of it has failed: a later one that succeeds would say nothing.
+    spoiled: Option<IoFault>,
 }
 
 /// Size of the segment after one of `capacity` bytes, if a frame of `frame` bytes must fit.
@@ -48,7 +50,7 @@ impl Spare {
             let _ = storage.remove(SPARE);
             return Err(fault("allocate")(error));
         }
-        let mut spare = Spare { file, salt: random_salt(), capacity, zeroed: 0 };
+        let mut spare = Spare { file, salt: random_salt(), capacity, zeroed: 0, spoiled: None };
         if capacity <= ZERO_AT_ONCE {
             spare.zero_step(capacity)?;
         }
@@ -77,9 +79,18 @@ impl Spare {
         self.zeroed += len;
         if self.is_zeroed() {
             // Settles the file's metadata now, not in the first commit.
-            self.file.sync().map_err(|error| IoFault::new("sync", SPARE, &error))?;
+            if let Err(error) = self.file.sync() {
+                let fault = IoFault::new("sync", SPARE, &error);
+                self.spoiled = Some(fault.clone());
+                return Err(fault);
+            }
         }
         Ok(self.zeroed < target)
+    }
+
+    /// Whether it must not become a segment.
+    pub(crate) fn is_spoiled(&self) -> bool {
+        self.spoiled.is_some()
     }
 
     pub(crate) fn is_zeroed(&self) -> bool {
@@ -92,6 +103,9 @@ impl Spare {
         storage: &dyn Storage,
         header: &SegmentHeader,
     ) -> Result<Arc<dyn File>, IoFault> {
+        if let Some(fault) = self.spoiled {
+            return Err(fault);
+        }
         let fault = |operation, error: io::Error| IoFault::new(operation, SPARE, &error);
         write_all_at(&*self.file, 0, &header.encode())
             .map_err(|error| fault("write the header of", error))?;

@@ -20,6 +20,10 @@ use crate::options::Options;
 use crate::types::{KeptCondition, Location};
 use parking_lot::RwLock;
 
+/// Space that was not zeroed costs a commit a change of the file's metadata, as much as writing some hundred kilobytes. A log
+/// whose commits are larger than this is being filled in bulk: zeros would only double its bytes.
+const BULK_COMMIT: u64 = 128 << 10;
+
 impl Sequencer {
     pub(crate) fn stamp_append(&mut self, heads: &mut Heads, request: &Request, now: u64) -> Assigned {
         let time = now.max(self.tail.chain.time);
@@ -234,12 +238,22 @@ impl Sequencer {
         if pad && self.open.frames > 0 {
             self.pad();
         }
+        let was_in_bulk = self.is_filled_in_bulk();
         self.commit_bytes = (7 * self.commit_bytes + self.open.end() - self.open.start) / 8;
+        if was_in_bulk && !self.is_filled_in_bulk() {
+            // There are none ahead.
+            self.zero_at = 0;
+        }
         let mut next = self.spare_batch.take().unwrap_or_default();
         next.follow(&self.open);
         let mut batch = std::mem::replace(&mut self.open, next);
         batch.chain = self.tail.chain;
         batch
+    }
+
+    /// Whether commits are so large lately that there should be no zeros ahead of them.
+    pub(crate) fn is_filled_in_bulk(&self) -> bool {
+        self.commit_bytes > BULK_COMMIT
     }
 
     /// Whether the log has grown to where more zeros are due ahead of it. Says so once.

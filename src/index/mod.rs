@@ -113,6 +113,9 @@ impl Index {
         self.sealed_bytes += end.saturating_sub(begun);
         if self.sealed_bytes >= freeze_after {
             self.freeze(range, Vec::new());
+            if let Some(last) = self.frozen.last() {
+                self.overlay = last.overlay.next();
+            }
         }
     }
 
@@ -126,8 +129,7 @@ impl Index {
             last_creation: self.last_creation,
             ..range
         };
-        let next = self.overlay.next();
-        let overlay = std::mem::replace(&mut self.overlay, next);
+        let overlay = std::mem::take(&mut self.overlay);
         (self.from, self.first_position, self.sealed_bytes) = (range.to, range.chain.next_position, 0);
         self.frozen.push(Arc::new(Frozen { overlay, range, frames }));
     }

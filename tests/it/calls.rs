@@ -509,49 +509,6 @@ fn memory_commits_at_once_what_is_submitted() {
     }
 }
 
-/// Zeros run ahead of small commits, which are faster for it. Large ones write their bytes once.
-#[test]
-fn space_is_zeroed_ahead_of_small_commits_only() {
-    let zeros_of = |payload: usize| {
-        let disk = SimDisk::new(1);
-        let log = Options::new().background(false).open_storage(Arc::new(disk.clone())).unwrap();
-        let payload = vec![1; payload];
-        let append = || log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
-        // Until the log knows what it is used for.
-        (0..20).for_each(|_| _ = append());
-        let before = disk.trace().len();
-        (0..20).for_each(|_| _ = append());
-        disk.trace()[before..].iter().filter(|operation| operation.contains("write_zeros")).count()
-    };
-    assert!(zeros_of(64 << 10) > 0);
-    assert_eq!(zeros_of(300 << 10), 0);
-}
-
-/// Zeros keep ahead of a log that grows without a rest, not only until they have once been far enough ahead.
-#[test]
-fn zeros_keep_ahead_of_a_log_that_never_rests() {
-    let disk = SimDisk::new(2);
-    let log = Options::new().segment_bytes(8 << 20).open_storage(Arc::new(disk.clone())).unwrap();
-    let payload = [1; 64 << 10];
-    // All segments that are smaller, and half of one of 8 MiB.
-    for _ in 0..12 << 4 {
-        log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
-        // Zeros could not fall behind by being slow.
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    let zeroed_up_to = || {
-        let trace = disk.trace();
-        let last = trace.iter().rfind(|operation| operation.starts_with("write_zeros")).unwrap();
-        let (offset, len) = last.rsplit_once(' ').and_then(|(_, range)| range.split_once('+')).unwrap();
-        offset.parse::<u64>().unwrap() + len.parse::<u64>().unwrap()
-    };
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while zeroed_up_to() < 8 << 20 {
-        assert!(Instant::now() < deadline, "zeros up to {} only", zeroed_up_to());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// On an executor with one thread, polling must never block: here nobody commits until the end, and every poll returns.
 #[test]
 fn a_full_batch_leaves_handles_pending_in_order() {

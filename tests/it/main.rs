@@ -31,6 +31,7 @@ mod scribe;
 #[allow(dead_code)]
 mod shelf;
 mod simdisk;
+mod space;
 mod threads;
 mod tidy;
 mod typed;

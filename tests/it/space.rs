@@ -1,0 +1,134 @@
+//! Space ahead of need: that whoever needs a new segment gets one, and that zeros are where they help.
+
+use crate::simdisk::SimDisk;
+use annals::{AppendError, ExpectedVersion, NewEvent, Options};
+use proving::Gated;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const ANY: ExpectedVersion = ExpectedVersion::Any;
+
+fn event() -> NewEvent<'static> {
+    NewEvent::new("Tested", "payload")
+}
+
+fn within_seconds(seconds: u64, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {seconds} s");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Where the zeros that were written last end.
+fn zeroed_up_to(disk: &SimDisk) -> u64 {
+    let trace = disk.trace();
+    let Some(last) = trace.iter().rfind(|operation| operation.starts_with("write_zeros")) else { return 0 };
+    let (offset, len) = last.rsplit_once(' ').and_then(|(_, range)| range.split_once('+')).unwrap();
+    offset.parse::<u64>().unwrap() + len.parse::<u64>().unwrap()
+}
+
+/// Zeros run ahead of small commits, which are faster for it. Large ones write their bytes once.
+#[test]
+fn space_is_zeroed_ahead_of_small_commits_only() {
+    let zeros_of = |payload: usize| {
+        let disk = SimDisk::new(1);
+        let log = Options::new().background(false).open_storage(Arc::new(disk.clone())).unwrap();
+        let payload = vec![1; payload];
+        let append = || log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
+        // Until the log knows what it is used for.
+        (0..20).for_each(|_| _ = append());
+        let before = disk.trace().len();
+        (0..20).for_each(|_| _ = append());
+        disk.trace()[before..].iter().filter(|operation| operation.contains("write_zeros")).count()
+    };
+    assert!(zeros_of(64 << 10) > 0);
+    assert_eq!(zeros_of(300 << 10), 0);
+}
+
+/// An append that found others before it in the open batch is the first to find out that it needs a new segment when that
+/// batch is on its way, while nobody else calls.
+#[test]
+fn space_is_found_for_who_waited_a_turn_first() {
+    let gated = Gated::default();
+    let log = Options::new().open_storage(Arc::new(gated.clone())).unwrap();
+    let large = vec![1; 1 << 20];
+    gated.close();
+    let first = log.submit("s", ANY, &[event()]).unwrap();
+    gated.wait_until_held();
+    let second = log.submit("s", ANY, &[event()]).unwrap();
+    let third = log.submit("s", ANY, &[NewEvent::new("T", &large)]).unwrap();
+    gated.open_up();
+    within_seconds(20, || third.is_done());
+    assert_eq!(third.wait().unwrap().last_version, 3);
+    assert!(first.is_done() && second.is_done());
+}
+
+/// Who does not wait for space need not wait for others to ask for it, either.
+#[test]
+fn space_is_found_for_who_does_not_wait() {
+    let disk = SimDisk::new(3);
+    let log = Options::new().open_storage(Arc::new(disk.clone())).unwrap();
+    log.append("s", ANY, &[event()]).unwrap();
+    let large = vec![1; 1 << 20];
+    let attempt = || log.try_submit("s", ANY, &[NewEvent::new("T", &large)]);
+    assert_eq!(attempt().unwrap_err(), AppendError::Full);
+    within_seconds(20, || attempt().is_ok_and(|pending| pending.wait().unwrap().last_version == 2));
+}
+
+/// Zeros keep ahead of a log that grows without a rest, not only until they have once been far enough ahead.
+#[test]
+fn zeros_keep_ahead_of_a_log_that_never_rests() {
+    let disk = SimDisk::new(2);
+    let log = Options::new().segment_bytes(8 << 20).open_storage(Arc::new(disk.clone())).unwrap();
+    let payload = [1; 64 << 10];
+    // All segments that are smaller, and half of one of 8 MiB.
+    for _ in 0..12 << 4 {
+        log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
+        // Zeros could not fall behind by being slow.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    within_seconds(20, || zeroed_up_to(&disk) == 8 << 20);
+}
+
+/// They come back when a log that was filled in bulk is not any more, wherever in a segment that is.
+#[test]
+fn zeros_come_back_after_a_bulk_load() {
+    let disk = SimDisk::new(4);
+    let log = Options::new().segment_bytes(8 << 20).open_storage(Arc::new(disk.clone())).unwrap();
+    let append = |payload: usize| {
+        log.append("s", ANY, &[NewEvent::new("T", &vec![1; payload])]).unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    // Into the second segment of 8 MiB, beyond its middle.
+    (0..70).for_each(|_| append(300 << 10));
+    assert!(zeroed_up_to(&disk) < 8 << 20);
+    (0..40).for_each(|_| append(32 << 10));
+    within_seconds(20, || zeroed_up_to(&disk) == 8 << 20);
+}
+
+/// A sync that failed is not asked again: the segment that was being made ready is thrown away, and another one is made.
+#[test]
+fn a_spare_whose_sync_failed_never_becomes_a_segment() {
+    let trace_of = |fails: Option<usize>| {
+        let disk = SimDisk::new(5);
+        let options = Options::new().background(false).segment_bytes(1 << 20);
+        let log = options.open_storage(Arc::new(disk.clone())).unwrap();
+        if let Some(op) = fails {
+            disk.fail_op(op as u64, ErrorKind::Other);
+        }
+        let payload = [1; 32 << 10];
+        (0..60).for_each(|_| _ = log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap());
+        assert_eq!(log.read_all(0).into_iter().count(), 60);
+        disk.trace()
+    };
+    let trace = trace_of(None);
+    let is = |operation: &String, what: &str| operation.starts_with(what) && operation.contains("spare");
+    // The one of its zeros; the one of its header follows that.
+    let zeroed = |pair: &[String]| is(&pair[0], "write_zeros") && is(&pair[1], "sync");
+    let op = 1 + trace.windows(2).rposition(zeroed).unwrap();
+    let trace = trace_of(Some(op));
+    let next = trace[op + 1..].iter().find(|operation| operation.contains("spare")).unwrap();
+    assert!(next.starts_with("remove"), "{next}");
+}
