@@ -125,6 +125,20 @@ const MUTANTS: &[Mutant] = &[
         tests: &["space::a_spare_whose_sync_failed"],
     },
     Mutant {
+        name: "change the index files without telling",
+        file: "src/format/row.rs",
+        from: "const BOUND_HERE: u16 = 4;",
+        to: "const BOUND_HERE: u16 = 8;",
+        tests: &["golden::index"],
+    },
+    Mutant {
+        name: "a merged row forgets that the stream was bound in the older range",
+        file: "src/layer/merge.rs",
+        from: "        bound_here: old.bound_here || new.bound_here,\n",
+        to: "",
+        tests: &["golden::index"],
+    },
+    Mutant {
         name: "write no more zeros once they are ahead",
         file: "src/engine/stamp.rs",
         from: "let due = self.open.end() >= self.zero_at;",

@@ -2,11 +2,12 @@
 //!
 //! The files in `tests/fixtures/v1` were written by `scribe`, from FORMAT.md alone, and never change: a change of these bytes
 //! is a change of the format. `NAME.N.head` is segment N from its start to the last byte before the
-//! footer that is not zero (the rest of the capacity is zeros), `NAME.N.foot` its last page if that is not zeros, `NAME.checkpoint` the checkpoint, and `NAME.txt` says
-//! what is in it and what it shows. For a new one, add it here and run `ANNALS_WRITE_FIXTURES=1 cargo test golden`: that
+//! footer that is not zero (the rest of the capacity is zeros), `NAME.N.foot` its last page if that is not zeros, `NAME.N.idx` index file N, `NAME.checkpoint` the
+//! checkpoint, and `NAME.txt` says what is in it and what it shows. For a new one, add it here and run `ANNALS_WRITE_FIXTURES=1 cargo test golden`: that
 //! writes all files and the dump in FORMAT.md; the version control shows what has changed. Without the variable, all are compared.
 
 mod dump;
+mod index;
 
 use crate::scribe::*;
 use crate::shelf::{Files, Shown, drain, files_of, open, options, segment_name, shelve};
@@ -21,6 +22,8 @@ struct Fixture {
     about: &'static str,
     segments: Vec<Vec<u8>>,
     checkpoint: Option<Vec<u8>>,
+    /// Index files, the first one with the number 1.
+    layers: Vec<Vec<u8>>,
 }
 
 const CREATED: u64 = 1_700_000_000_000_000_000;
@@ -80,7 +83,7 @@ fn example() -> Writer {
 fn fixtures() -> Vec<Fixture> {
     let mut all = Vec::new();
     let mut add = |name, about, segments: Vec<Vec<u8>>| {
-        all.push(Fixture { name, about, segments, checkpoint: None });
+        all.push(Fixture { name, about, segments, checkpoint: None, layers: Vec::new() });
     };
     add("empty", "A new log: a header and nothing else.", vec![writer().image()]);
     add(
@@ -247,13 +250,21 @@ fn fixtures() -> Vec<Fixture> {
         about: "Two segments and a checkpoint, as after a clean close.",
         segments: vec![first.image(), second.image()],
         checkpoint,
+        layers: Vec::new(),
     });
+    all.push(index::fixture());
     all
 }
 
 /// Two more that must be refused: not golden in what they show, but in that they show nothing.
 fn refused() -> Vec<(Fixture, &'static str)> {
-    let one_segment = |name, about, image| Fixture { name, about, segments: vec![image], checkpoint: None };
+    let one_segment = |name, about, image| Fixture {
+        name,
+        about,
+        segments: vec![image],
+        checkpoint: None,
+        layers: Vec::new(),
+    };
     let mut w = writer();
     w.batch().append(at(1), vec![one("a", 1)]).batch().append(at(2), vec![one("a", 2)]).witness(IDLE, at(2));
     let mut damaged = w.image();
@@ -320,6 +331,10 @@ impl Fixture {
         if let Some(checkpoint) = &self.checkpoint {
             compare(&format!("{}.checkpoint", self.name), checkpoint);
             files.insert("checkpoint".to_owned(), checkpoint.clone());
+        }
+        for (number, layer) in (1..).zip(&self.layers) {
+            compare(&format!("{}.{number}.idx", self.name), layer);
+            files.insert(index::file_name(number), layer.clone());
         }
         files
     }

@@ -4,9 +4,12 @@
 //! logs that the engine wrote are read by it. Where the two disagree, one of them or FORMAT.md is wrong. Section numbers
 //! are those of FORMAT.md.
 
+mod layer;
+mod layer_bytes;
 mod pages;
 mod reader;
 
+pub(crate) use layer::Layer;
 pub(crate) use pages::{Checkpoint, Footer, Header, seal_page};
 pub(crate) use reader::{End, Log, SEALED_BODY, Segment, Standing, Stream, reaches, read_log, reseal};
 

@@ -175,10 +175,11 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// In version 2 only if it names index files.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut page = vec![0; PAGE];
         put(&mut page, 0, b"ANNALCHK");
-        put(&mut page, 8, &1u16.to_le_bytes());
+        put(&mut page, 8, &(1 + u16::from(!self.layers.is_empty())).to_le_bytes());
         put(&mut page, 16, &self.log_id);
         put(&mut page, 32, &self.ordinal.to_le_bytes());
         put(&mut page, 40, &self.salt.to_le_bytes());
@@ -186,6 +187,11 @@ impl Checkpoint {
         put(&mut page, 56, &self.last_position.to_le_bytes());
         put(&mut page, 64, &self.batch.to_le_bytes());
         put(&mut page, 72, &self.checksum.to_le_bytes());
+        put(&mut page, 76, &(self.layers.len() as u32).to_le_bytes());
+        for (index, (number, proof)) in self.layers.iter().enumerate() {
+            put(&mut page, 88 + 16 * index, &number.to_le_bytes());
+            put(&mut page, 96 + 16 * index, &proof.to_le_bytes());
+        }
         seal_page(&mut page);
         page
     }
