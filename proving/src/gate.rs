@@ -159,6 +159,7 @@ impl File for GatedFile {
     }
 
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.gated.pass_write(&self.name);
         self.file.write_zeros(offset, len)
     }
 

@@ -85,7 +85,7 @@ impl EventLog {
     pub fn group(&self, name: &str, query: &Query, options: GroupOptions) -> Result<Group, ConsumerError> {
         let claim = claim(self, name)?;
         let subscription = self.subscribe(&starting(self, name, query)?);
-        let (begun_at, marks) = (self.acknowledged(name)?, marks(self, name));
+        let (begun_at, marks) = (self.acknowledged(name)?, marks(self, name)?);
         let lanes = Lanes::default();
         let state = State { subscription, lanes, begun_at, marks, ended: None, stopped: false };
         let inner = Inner {
@@ -266,6 +266,7 @@ impl Inner {
         let mut state = self.state.lock();
         let position = work.event.position();
         let marks = done_prefix(&self.name);
+        let batch = batch.own_from_here();
         let mut batch = if work.replayed {
             // If it has left the list, somebody has dealt with it: it must not be done twice.
             batch.unkeep_parked(&at_position(&parked_prefix(&self.name), position))
@@ -286,13 +287,30 @@ impl Inner {
         Ok(pending)
     }
 
+    /// Commits a batch that says that an event is dealt with.
+    fn acknowledge(&self, work: &Work, batch: BatchBuilder<'_>) -> Result<BatchAppended, AppendError> {
+        let appended = self.submit(work, batch)?.wait()?;
+        if appended.repeated {
+            // What the event leads to stands in the log, and nothing was written now.
+            self.submit(work, self.log.batch())?.wait()?;
+        }
+        Ok(appended)
+    }
+
     /// An event is done with, and the log says so or will.
     fn done(&self, work: &Work, marked: bool) {
         let mut state = self.state.lock();
+        let (before, position) = (state.place(), work.event.position());
         if marked && !work.replayed {
-            state.marks.insert(work.event.position());
+            state.marks.insert(position);
         }
         state.lanes.done(work);
+        let place = state.place();
+        // It is passed now, and so may be others that have no mark. Under the lock, for the order of the writes.
+        if place > before.max(position) {
+            // A log that takes no more says so to whoever acknowledges next; those others come again.
+            let _ = self.log.write_kept_lazily(&place_name(&self.name), &encode_place(place));
+        }
         drop(state);
         self.bell.ring();
     }
@@ -322,7 +340,7 @@ impl Inner {
                 .map(|_| ())
         } else {
             let batch = batch.keep_reserved(&name, Some(&value.encode()));
-            self.submit(&work, batch).and_then(Pending::wait).map(|_| ())
+            self.acknowledge(&work, batch).map(|_| ())
         };
         match parked {
             Ok(()) => {
@@ -373,7 +391,7 @@ impl Delivery {
         let written = if place > before {
             inner.log.write_kept_lazily(&place_name(&inner.name), &encode_place(place))
         } else {
-            Ok(())
+            inner.log.takes_writes()
         };
         if written.is_err() {
             state.lanes.put_back(work, inner.options.due());
@@ -391,7 +409,7 @@ impl Delivery {
     pub fn ack_with(mut self, batch: BatchBuilder<'_>) -> Result<BatchAppended, AppendError> {
         let Some(work) = self.work.take().map(|work| *work) else { return Err(AppendError::EmptyBatch) };
         let inner = self.inner.clone();
-        match inner.submit(&work, batch).and_then(Pending::wait) {
+        match inner.acknowledge(&work, batch) {
             Ok(appended) => {
                 inner.done(&work, true);
                 Ok(appended)

@@ -17,7 +17,12 @@ use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How many bytes the removals of one batch take, about: no limit on an append is smaller.
+const REMOVED_BYTES: usize = 32 << 10;
+/// What the removal of a kept value takes beside its name, at most.
+const REMOVAL_BYTES: usize = 32;
 
 /// Where a consumer is to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +88,7 @@ impl EventLog {
         let claim = claim(self, name)?;
         let subscription = self.subscribe(&starting(self, name, query)?);
         let (log, name, query) = (self.clone(), name.to_owned(), query.clone());
-        let marks = marks(&log, &name);
+        let marks = marks(&log, &name)?;
         Ok(Consumer { log, name, query, subscription, durable_acks: false, marks, _claim: claim })
     }
 
@@ -104,9 +109,8 @@ impl EventLog {
             Seek::After(position) => position,
             Seek::LastAcknowledged => return Ok(()),
         };
-        let batch = self.batch().keep_reserved(&place_name(name), Some(&encode_place(position)));
-        without(self, batch, &done_prefix(name)).durability(Durability::Synced).commit()?;
-        Ok(())
+        let marks = self.kept_names(&done_prefix(name))?;
+        Ok(remove(self, &marks, &place_name(name), Some(&encode_place(position)))?)
     }
 
     /// Forgets a consumer: its place, and if it is a group, what it has set aside. The next one of this name is new. Blocks
@@ -116,10 +120,9 @@ impl EventLog {
     /// See [`AppendError`].
     pub fn forget_consumer(&self, name: &str) -> Result<(), ConsumerError> {
         crate::engine::check_consumer(name)?;
-        let batch = self.batch().keep_reserved(&place_name(name), None);
-        let batch = without(self, batch, &done_prefix(name));
-        without(self, batch, &parked_prefix(name)).durability(Durability::Synced).commit()?;
-        Ok(())
+        let mut names = self.kept_names(&done_prefix(name))?;
+        names.append(&mut self.kept_names(&parked_prefix(name))?);
+        Ok(remove(self, &names, &place_name(name), None)?)
     }
 
     /// Names of the consumers and groups that have a place and are greater than `after`, in byte order, at most `limit`.
@@ -134,9 +137,26 @@ impl EventLog {
     }
 }
 
-/// Adds to a batch that all kept values under a prefix go.
-fn without<'a>(log: &EventLog, batch: BatchBuilder<'a>, prefix: &str) -> BatchBuilder<'a> {
-    log.kept_names(prefix).iter().fold(batch, |batch, name| batch.keep_reserved(name, None))
+/// Removes kept values, and then writes a consumer's place, or removes it: with the last of them, and so with all of them if
+/// they are not very many.
+fn remove(
+    log: &EventLog,
+    names: &BTreeSet<String>,
+    place: &str,
+    value: Option<&[u8]>,
+) -> Result<(), AppendError> {
+    let mut batch = log.batch();
+    let mut bytes = 0;
+    for name in names {
+        if bytes > REMOVED_BYTES {
+            std::mem::replace(&mut batch, log.batch()).durability(Durability::Synced).commit()?;
+            bytes = 0;
+        }
+        bytes += name.len() + REMOVAL_BYTES;
+        batch = batch.keep_reserved(name, None);
+    }
+    batch.keep_reserved(place, value).durability(Durability::Synced).commit()?;
+    Ok(())
 }
 
 /// The right to be the consumer of a name.
@@ -159,9 +179,9 @@ pub(crate) fn starting(log: &EventLog, name: &str, query: &Query) -> Result<Quer
 }
 
 /// The events behind a consumer's place that a group of this name has dealt with.
-pub(crate) fn marks(log: &EventLog, name: &str) -> BTreeSet<u64> {
+pub(crate) fn marks(log: &EventLog, name: &str) -> Result<BTreeSet<u64>, ReadError> {
     let prefix = done_prefix(name);
-    log.kept_names(&prefix).iter().filter_map(|name| position_of(&prefix, name)).collect()
+    Ok(log.kept_names(&prefix)?.iter().filter_map(|name| position_of(&prefix, name)).collect())
 }
 
 /// The query behind a position.
@@ -203,6 +223,7 @@ impl Consumer {
         self.log.seek_consumer(&self.name, to)?;
         // Without a place, the query says where to begin.
         self.subscription = self.log.subscribe(&starting(&self.log, &self.name, &self.query)?);
+        self.marks = marks(&self.log, &self.name)?;
         Ok(())
     }
 
@@ -222,8 +243,11 @@ impl Consumer {
     /// # Errors
     /// See [`ReadError`].
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Received>, ReadError> {
+        let deadline = Instant::now().checked_add(timeout);
         loop {
-            match self.subscription.next_within(timeout)? {
+            let left =
+                deadline.map_or(timeout, |deadline| deadline.saturating_duration_since(Instant::now()));
+            match self.subscription.next_within(left)? {
                 Next::Event(event) if self.marks.remove(&event.position()) => {}
                 Next::Event(event) => return Ok(Some(self.received(event))),
                 Next::TimedOut | Next::Ended => return Ok(None),
@@ -315,7 +339,19 @@ impl Received {
             // What cannot be read is written anew.
             _ => {}
         }
-        batch.acknowledge(&self.consumer, position).durability(Durability::Synced).commit()
+        let acknowledge = |batch: BatchBuilder<'_>| {
+            batch
+                .own_from_here()
+                .acknowledge(&self.consumer, position)
+                .durability(Durability::Synced)
+                .commit()
+        };
+        let appended = acknowledge(batch)?;
+        if appended.repeated {
+            // What the event leads to stands in the log, and nothing was written now.
+            acknowledge(self.log.batch())?;
+        }
+        Ok(appended)
     }
 
     /// The event itself.

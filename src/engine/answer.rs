@@ -84,6 +84,8 @@ pub(crate) struct Repeat {
     /// Ids of the streams, by party.
     pub(crate) streams: Vec<Box<str>>,
     pub(crate) drafts: Vec<Draft>,
+    /// How many of the drafts are the caller's; what the log has added for a consumer stands behind them.
+    pub(crate) compared: usize,
     pub(crate) body: Vec<u8>,
 }
 
@@ -94,6 +96,7 @@ impl Repeat {
             place,
             streams: request.streams.iter().map(|party| request.streams.id(party).into()).collect(),
             drafts: request.drafts.clone(),
+            compared: request.own_from.unwrap_or(request.drafts.len()),
             body: request.body.clone(),
         }
     }

@@ -117,6 +117,14 @@ impl<'a> BatchBuilder<'a> {
         self.with(|request| request.require_kept(name, condition))
     }
 
+    /// What follows is the log's own: whether the batch repeats another one does not depend on it.
+    pub(crate) fn own_from_here(self) -> Self {
+        self.with(|request| {
+            request.own_from = Some(request.drafts.len());
+            Ok(())
+        })
+    }
+
     /// Whether it is a batch of this log.
     pub(crate) fn is_of(&self, log: &EventLog) -> bool {
         Arc::ptr_eq(self.log.shared(), log.shared())

@@ -12,6 +12,7 @@ use crate::engine::request::Request;
 use crate::engine::sequencer::{Entry, Phase, Sequencer};
 use crate::engine::shared::{Shared, now};
 use crate::engine::slot::{Slot, ThreadWaker};
+use crate::engine::spare::Spare;
 use crate::engine::view::Watermark;
 use crate::error::{AppendError, IoFault, Outcome, PoisonCause};
 use crate::format::checkpoint::DurablePlace;
@@ -266,7 +267,8 @@ impl Shared {
         // The lock is what ends the zeroing: its last write has returned, and there is no further one. It is held until the
         // name is free again, or the next spare would be made in this one's place.
         let mut slot = self.spare.lock();
-        let spare = slot.take().ok_or(PoisonCause::Panic)?;
+        let is_it = |spare: &Spare| spare.salt == header.salt && spare.capacity == header.capacity;
+        let spare = slot.take_if(|spare| is_it(spare)).ok_or(PoisonCause::Panic)?;
         let file = spare.go_live(&*self.storage, header)?;
         drop(slot);
         let segment = Segment::new(*header, &file, self.options.read_mode).map_err(|error| {

@@ -212,6 +212,8 @@ impl Cursor {
         self.stop();
         match (found, missing) {
             (Ok(false), Some(missing)) => Err(missing),
+            // An index that broke meanwhile may not know of all that there is.
+            (Ok(false), None) => self.extent.shared.view.read().broken.clone().map_or(Ok(false), Err),
             (found, _) => found,
         }
     }

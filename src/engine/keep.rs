@@ -99,14 +99,17 @@ impl EventLog {
         let shared = self.shared();
         let found = shared.sound(|| {
             shared.lazies.with(|overlay| match overlay.get(name) {
-                Some(value) => Ok(Some(Found::Lazy(value.clone()))),
+                Some(value) => Ok(Ok(Some(Found::Lazy(value.clone())))),
                 None => {
                     let view = shared.view.read();
-                    Ok(view.index.kept(name)?.map(|place| view.found(place)))
+                    if let Some(error) = &view.broken {
+                        return Ok(Err(error.clone()));
+                    }
+                    Ok(Ok(view.index.kept(name)?.map(|place| view.found(place))))
                 }
             })
         });
-        found.map(|found| found.read(name)).transpose()
+        found?.map(|found| found.read(name)).transpose()
     }
 
     /// Values whose names start with `prefix` and are greater than `after`, in byte order, at most `limit`. A page costs
@@ -120,15 +123,23 @@ impl EventLog {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<KeptValue>, ReadError> {
-        self.find_kept(prefix, after, limit).into_iter().map(|(name, found)| found.read(&name)).collect()
+        self.find_kept(prefix, after, limit)?.into_iter().map(|(name, found)| found.read(&name)).collect()
     }
 
     /// Names with values, and where the values are.
-    fn find_kept(&self, prefix: &str, after: Option<&str>, limit: usize) -> Vec<(String, Found)> {
+    fn find_kept(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Found)>, ReadError> {
         let shared = self.shared();
         shared.sound(|| {
             shared.lazies.with(|overlay| {
                 let view = shared.view.read();
+                if let Some(error) = &view.broken {
+                    return Ok(Err(error.clone()));
+                }
                 let mut lazy = overlay.page(prefix, after).peekable();
                 let mut found = Vec::new();
                 let set = |(name, value): (&str, &Bytes)| (name.to_owned(), Found::Lazy(value.clone()));
@@ -148,7 +159,7 @@ impl EventLog {
                 })?;
                 let left = limit - found.len();
                 found.extend(lazy.take(left).map(set));
-                Ok(found)
+                Ok(Ok(found))
             })
         })
     }
@@ -170,13 +181,19 @@ impl EventLog {
     }
 
     /// All names that start with `prefix`.
-    pub(crate) fn kept_names(&self, prefix: &str) -> BTreeSet<String> {
-        self.find_kept(prefix, None, usize::MAX).into_iter().map(|(name, _)| name).collect()
+    pub(crate) fn kept_names(&self, prefix: &str) -> Result<BTreeSet<String>, ReadError> {
+        Ok(self.find_kept(prefix, None, usize::MAX)?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// Whether the log takes writes now.
+    pub(crate) fn takes_writes(&self) -> Result<(), AppendError> {
+        self.shared().sequencer().refusal().map_or(Ok(()), Err)
     }
 
     /// Notes that a consumer has dealt with every event up to `position`, without waiting: durable with the next commit or
     /// within 50 ms, as [`EventLog::keep_lazily`]. A burst of acknowledgements is one small write. A position that
-    /// is acknowledged already changes nothing. For one that is durable together with what the events led to, see
+    /// is acknowledged already changes nothing, if that is visible: batches that acknowledge and are on their way are not
+    /// looked for. For one that is durable together with what the events led to, see
     /// [`BatchBuilder::acknowledge`](crate::BatchBuilder::acknowledge).
     ///
     /// # Errors

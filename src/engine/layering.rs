@@ -17,7 +17,7 @@ use crate::format::layer::{LayerHeader, Part};
 use crate::format::segment::SegmentHeader;
 use crate::index::Index;
 use crate::index::build::build;
-use crate::layer::{Layer, MakeError, Range, merge};
+use crate::layer::{Damage, Layer, MakeError, Range, merge};
 use crate::segment::name::{CHECKPOINT, CLOSED, INDEX_TEMPORARY, MERGE_TEMPORARY, index_name};
 use crate::storage::Storage;
 use crate::types::{Location, ReadMode};
@@ -40,7 +40,7 @@ pub(crate) fn sealed_range(next: &SegmentHeader, chain: &Chain) -> Range {
     Range::sealed(next.log_id, to, next.previous.salt, chain)
 }
 
-/// How large a layer is: all of it, and the largest part of it that a slot must be able to point into.
+/// How large a layer is: all of it, and the largest part of it whose pieces must be counted in 32 bits, each as 8 bytes.
 type Weight = (u64, u64);
 
 /// How many of the newest layers are to be merged now, by the weights of all, the oldest one first. Fewer than two: none.
@@ -65,8 +65,15 @@ impl Shared {
     /// Does all that is to be done about index files, until it is done, told to stop, or fails. `merges`: not only what is in
     /// memory.
     pub(crate) fn settle_index(&self, stop: &AtomicBool, merges: bool) {
+        while let Some(damage) = self.directory().and_then(|_directory| self.settle(stop, merges)) {
+            self.mend(&damage);
+        }
+    }
+
+    /// The same, up to a file that is damaged.
+    fn settle(&self, stop: &AtomicBool, merges: bool) -> Option<Damage> {
         // Whoever is at it comes to what is new by itself.
-        let Some(mut next_number) = self.making.try_lock() else { return };
+        let mut next_number = self.making.try_lock()?;
         let next_number = Cell::from_mut(&mut *next_number);
         loop {
             let step = self.settle_step(next_number, stop, merges);
@@ -78,11 +85,11 @@ impl Shared {
             }
             match step {
                 Ok(Step::Done) => *self.index_fault.lock() = None,
-                Ok(Step::NothingToDo) | Err(MakeError::TooLarge | MakeError::Stopped) => return,
-                Err(MakeError::Damage(damage)) => self.mend(&damage),
+                Ok(Step::NothingToDo) | Err(MakeError::TooLarge | MakeError::Stopped) => return None,
+                Err(MakeError::Damage(damage)) => return Some(damage),
                 Err(MakeError::Io(fault)) => {
                     *self.index_fault.lock() = Some(fault);
-                    return;
+                    return None;
                 }
             }
         }
@@ -129,6 +136,10 @@ impl Shared {
     fn settle_oldest(&self, next_number: &Cell<u64>, stop: &AtomicBool) -> Result<bool, MakeError> {
         let (frozen, layers) = {
             let view = self.view.read();
+            // What could not be derived whole stays out of the files.
+            if view.broken.is_some() {
+                return Ok(false);
+            }
             let Some(frozen) = view.index.frozen.first().cloned() else { return Ok(false) };
             (frozen, view.index.layers.clone())
         };
@@ -223,7 +234,9 @@ impl Shared {
                 }
                 view.index.freeze(range, sums.clone());
             }
-            self.settle_index(&AtomicBool::new(false), false);
+            while let Some(damage) = self.settle(&AtomicBool::new(false), false) {
+                self.mend(&damage);
+            }
         }
     }
 
@@ -267,7 +280,9 @@ fn go_on(stop: &AtomicBool) -> Result<(), MakeError> {
 }
 
 fn weight(header: &LayerHeader) -> Weight {
-    (header.weight(), header.part(Part::Streams).len.max(header.part(Part::Kept).len))
+    let rows = header.part(Part::Streams).len.max(header.part(Part::Kept).len);
+    // All of them might be of one stream, whose row counts them.
+    (header.weight(), rows.max(8 * header.part(Part::Runs).count))
 }
 
 /// The layers of an index, as a checkpoint names them.

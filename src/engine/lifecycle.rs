@@ -115,7 +115,7 @@ impl Shared {
         }
         // 2. Testify.
         if seq.poisoned.is_none() && !seq.says_closed {
-            seq.witness(FrameKind::Closed);
+            seq.witness(FrameKind::Closed, self.options.pad_commits);
             if seq.has_work() {
                 seq = self.drive(seq);
                 seq.driving = false;
@@ -137,6 +137,7 @@ impl Shared {
         };
         self.release(seq);
         // 3. The threads end before the checkpoint is written: the maintenance writes one, too.
+        let mut lock = None;
         *self.maintenance_bell.lock() = None;
         self.stop_indexing.store(true, Ordering::Relaxed);
         *self.indexing_bell.lock() = None;
@@ -144,6 +145,8 @@ impl Shared {
         let result = result.and_then(|place| {
             self.join("annals-maintenance");
             self.join("annals-index");
+            // Waits for those who see to such things themselves, as appends do without threads. They find nothing to do now.
+            lock = self.lock.write().take();
             self.cover();
             // A closed log keeps no space that it does not use. Whoever opens it makes another spare.
             if self.spare.lock().take().is_some() {
@@ -160,7 +163,8 @@ impl Shared {
         self.role_bell.notify_all();
         self.release(seq);
         self.join("");
-        *self.lock.lock() = None;
+        *self.lock.write() = None;
+        drop(lock);
         result
     }
 

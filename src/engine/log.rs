@@ -187,7 +187,7 @@ impl EventLog {
             index_fault: Mutex::default(),
             mending: Mutex::default(),
             stop_indexing: AtomicBool::default(),
-            lock: Mutex::new(lock),
+            lock: RwLock::new(lock),
             writer_bell: Condvar::new(),
             writer_hint: AtomicBool::new(false),
             role_bell: Condvar::new(),

@@ -5,6 +5,7 @@
 
 use crate::engine::shared::Shared;
 use crate::engine::view::{Segments, View};
+use crate::error::ReadError;
 use crate::index::Looked;
 use crate::index::state::StreamState;
 use crate::index::streams::{hash_of, state_in, version_in};
@@ -25,6 +26,17 @@ impl Shared {
     /// Asks a question of the view, under its lock.
     pub(crate) fn ask<T>(&self, mut question: impl FnMut(&View) -> Looked<T>) -> T {
         self.sound(|| question(&self.view.read()))
+    }
+
+    /// The same; or why the index cannot say all that the log says.
+    pub(crate) fn ask_whole<T>(&self, mut question: impl FnMut(&View) -> Looked<T>) -> Result<T, ReadError> {
+        self.sound(|| {
+            let view = self.view.read();
+            match &view.broken {
+                Some(error) => Ok(Err(error.clone())),
+                None => question(&view).map(Ok),
+            }
+        })
     }
 
     /// The version of a stream; 0 if nobody knows it.
@@ -68,9 +80,11 @@ impl Shared {
             let (layers, segments) = {
                 let view = self.view.read();
                 let segments = view.segments.clone();
+                // It may have more events than the index could be told of.
+                if view.broken.is_some() {
+                    return Ok((None, segments));
+                }
                 match view.index.entry(id, hash) {
-                    // It may have more events than the index could be told of.
-                    Some(_) if view.broken.is_some() => return Ok((None, segments)),
                     Some(entry) => return Ok((Some(entry.state.clone()), segments)),
                     None if view.index.layers.is_empty() => return Ok((None, segments)),
                     None => (view.index.layers.clone(), segments),

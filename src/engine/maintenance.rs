@@ -32,6 +32,7 @@ impl Shared {
         if wanted || needed {
             self.provide_space();
         }
+        let Some(_directory) = self.directory() else { return false };
         let due = self.checkpoint_due.lock().take();
         if let Some(place) = due {
             // Without it, open has one witness less; the next roll or close writes another.
@@ -43,7 +44,10 @@ impl Shared {
     /// Makes the spare that is missing, or lets the one that is too small grow, and tells the sequencer. On failure the
     /// append that waits for it is refused.
     pub(crate) fn provide_space(&self) {
-        let found = self.find_space();
+        let Some(directory) = self.directory() else { return };
+        // Until the sequencer knows: what is offered must be the spare that is there, and not yet a batch's.
+        let mut spare = self.spare.lock();
+        let found = self.find_space(&mut spare);
         let mut seq = self.sequencer();
         match found {
             Ok(Some(ready)) => {
@@ -55,6 +59,7 @@ impl Shared {
             Ok(None) => {}
             Err(fault) => seq.refuse_for_space(&fault, &self.view),
         }
+        drop((spare, directory));
         if seq.has_work() {
             self.ring_writer();
         }
@@ -62,7 +67,7 @@ impl Shared {
     }
 
     /// `None`: the spare that is there belongs to a batch that is on its way; the next one is made when it has gone live.
-    fn find_space(&self) -> Result<Option<Ready>, IoFault> {
+    fn find_space(&self, spare: &mut Option<Spare>) -> Result<Option<Ready>, IoFault> {
         let (last, reserved, frame) = {
             let mut seq = self.sequencer();
             // Withdrawn while it may change; whoever needs it meanwhile waits in the queue.
@@ -75,8 +80,7 @@ impl Shared {
             live.file.allocate(live.header().capacity).map_err(fault)?;
         }
         let capacity = next_capacity(last.capacity, self.options.segment_bytes, frame);
-        let mut spare = self.spare.lock();
-        let spare = match &mut *spare {
+        let spare = match spare {
             Some(spare) if spare.salt == last.salt => return Ok(None),
             Some(spare) if !spare.is_spoiled() => {
                 if frame > 0 {

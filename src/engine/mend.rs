@@ -64,7 +64,7 @@ impl Shared {
             self.progress.fail(batch);
             return;
         }
-        if self.lock.lock().is_some() {
+        if let Some(_directory) = self.directory() {
             // Without it, the next open meets the damage again, and mends it again.
             let _ = self.note_layers(&[damage.number()]);
         }

@@ -5,10 +5,12 @@
 
 use crate::engine::answer::{Assigned, AssignedKept, AssignedRun, Repeat, Runs};
 use crate::engine::frames::{missing_segment, read_header};
+use crate::engine::request::Draft;
 use crate::engine::shared::Shared;
 use crate::engine::view::segment_at;
 use crate::error::{AppendError, ReadError};
-use crate::format::section::{ENTRY_BYTES, SectionEntry, SectionKind};
+use crate::format::consumer::RESERVED;
+use crate::format::section::{ENTRY_BYTES, IdBlock, SectionEntry, SectionKind};
 use crate::index::streams::hash_of;
 
 impl Repeat {
@@ -31,19 +33,13 @@ impl Repeat {
             let fault = |fault| segment.corrupt(self.place.offset, fault);
             entries.push(SectionEntry::decode(raw).map_err(fault)?);
         }
-        let same_sections = entries.len() == self.drafts.len()
-            && entries.iter().zip(&self.drafts).all(|(entry, draft)| {
-                (entry.kind, entry.events, entry.len, entry.id_checksum)
-                    == (draft.kind, draft.events, draft.len, draft.id_checksum)
-                    && (entry.kind != SectionKind::TruncateBefore || entry.number == draft.number)
-            });
         let body_at = self.place.offset + header.body_at();
         let body = segment.bytes(body_at..body_at + header.body_len, &mut scratch)?;
-        if !same_sections || body != self.body {
+        let Some(entries) = self.same_sections(&entries, body) else {
             // Damaged bytes are not another append.
             header.check_body(body).map_err(|fault| segment.corrupt(self.place.offset, fault))?;
             return Ok(None);
-        }
+        };
         let mut runs = Vec::new();
         let mut kept = Vec::new();
         let mut position = header.first_position;
@@ -55,7 +51,7 @@ impl Repeat {
             let last_version = match entry.kind {
                 SectionKind::Events => entry.number + u64::from(entry.events) - 1,
                 SectionKind::Tombstone => entry.number,
-                _ => self.version_at(shared, i, &entries, header.first_position),
+                _ => self.version_at(shared, i, entries, header.first_position),
             };
             runs.push(AssignedRun {
                 first_version: last_version + 1 - u64::from(entry.events),
@@ -73,6 +69,32 @@ impl Repeat {
             kept,
             repeated: true,
         }))
+    }
+
+    /// Those of a frame's sections that are compared, if they are the same.
+    fn same_sections<'e>(&self, entries: &'e [SectionEntry], body: &[u8]) -> Option<&'e [SectionEntry]> {
+        let (entries, own) = entries.split_at_checked(self.compared)?;
+        let same = |(entry, draft): (&SectionEntry, &Draft)| {
+            (entry.kind, entry.events, entry.len, entry.id_checksum)
+                == (draft.kind, draft.events, draft.len, draft.id_checksum)
+                && (entry.kind != SectionKind::TruncateBefore || entry.number == draft.number)
+        };
+        let end = self.drafts.get(self.compared).map_or(self.body.len(), |draft| draft.at as usize);
+        let (body, mut rest) = body.split_at_checked(end)?;
+        if !entries.iter().zip(&self.drafts).all(same) || body != self.body.get(..end)? {
+            return None;
+        }
+        // What the log has added for a consumer may differ: whoever acknowledges sees to it.
+        for entry in own {
+            let (section, behind) = rest.split_at_checked(entry.len as usize)?;
+            let (block, _) = IdBlock::decode(section, entry).ok()?;
+            if self.compared == self.drafts.len() || !entry.kind.is_kept() || !block.id.starts_with(RESERVED)
+            {
+                return None;
+            }
+            rest = behind;
+        }
+        Some(entries)
     }
 
     /// The version of a stream at a section without events: that behind its section with events before this one, or that

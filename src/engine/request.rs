@@ -51,6 +51,8 @@ pub(crate) struct Request {
     pub(crate) ids: Vec<Uuid>,
     /// Whether the first event has one: then it is the key by which a repeat is known.
     pub(crate) has_key: bool,
+    /// The first of the drafts that the log has added for a consumer: they say nothing about whether this is a repeat.
+    pub(crate) own_from: Option<usize>,
     bytes_max: u64,
     kept_bytes_max: u64,
     /// The tenant that parts name from here on.
@@ -73,7 +75,7 @@ impl Request {
         self.drafts.clear();
         self.body.clear();
         self.ids.clear();
-        self.tenant = None;
+        (self.tenant, self.own_from) = (None, None);
         (self.body_checksum, self.events, self.has_key) = (0, 0, false);
         // A large one must not pin its memory for ever, and an empty one has none to leave.
         let parts = [self.drafts.capacity(), self.streams.capacity(), self.kept.capacity()];

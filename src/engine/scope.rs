@@ -19,11 +19,7 @@ impl Cursor {
     pub(crate) fn stream(shared: &Arc<Shared>, id: &str, after: u64, before: u64, backward: bool) -> Cursor {
         let hash = hash_of(id);
         let (state, segments) = shared.stream(id, hash);
-        let Some(state) = state else {
-            let mut cursor = Cursor::new(shared, segments, Source::Nothing, backward, 0..0);
-            cursor.refused = shared.view.read().broken.clone();
-            return cursor;
-        };
+        let Some(state) = state else { return Cursor::nothing(shared, backward) };
         let StreamState { version, first_kept, tombstoned, .. } = state;
         let wanted = after.saturating_add(1)..before.min(version + 1);
         let truncated = ReadError::Truncated { first: first_kept };
@@ -46,6 +42,17 @@ impl Cursor {
         cursor
     }
 
+    /// No events, unless the index cannot tell.
+    fn nothing(shared: &Arc<Shared>, backward: bool) -> Cursor {
+        let (segments, broken) = {
+            let view = shared.view.read();
+            (view.segments.clone(), view.broken.clone())
+        };
+        let mut cursor = Cursor::new(shared, segments, Source::Nothing, backward, 0..0);
+        cursor.refused = broken;
+        cursor
+    }
+
     /// What a query describes.
     pub(crate) fn query(shared: &Arc<Shared>, query: &Query) -> Cursor {
         let Query { after, before, backward, .. } = *query;
@@ -54,8 +61,7 @@ impl Cursor {
             Scope::Stream(id) => {
                 let foreign = query.tenant.as_ref().is_some_and(|tenant| !shared.is_of_tenant(id, tenant));
                 if foreign {
-                    let segments = shared.view.read().segments.clone();
-                    return Cursor::new(shared, segments, Source::Nothing, backward, 0..0);
+                    return Cursor::nothing(shared, backward);
                 }
                 let after = if query.from_now { u64::MAX } else { after };
                 Cursor::stream(shared, id, after, before, backward)

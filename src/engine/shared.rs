@@ -19,7 +19,7 @@ use crate::options::Options;
 use crate::segment::reader::Live;
 use crate::storage::{Lock, Storage};
 use crossbeam_channel::Sender;
-use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +65,7 @@ pub(crate) struct Shared {
     /// Ends the making of index files.
     pub(crate) stop_indexing: AtomicBool,
     /// Held until the log is closed.
-    pub(crate) lock: Mutex<Option<Lock>>,
+    pub(crate) lock: RwLock<Option<Lock>>,
     /// Wakes the writer thread; used with `seq`.
     pub(crate) writer_bell: Condvar,
     /// There may be work: for a writer that has not gone to sleep yet.
@@ -106,6 +106,13 @@ impl Shared {
             self.ring_maintenance();
         }
         wake_all(wakers);
+    }
+
+    /// The right to change files of the directory beside the last segment, held meanwhile. `None` from the end of the log on:
+    /// what is there then is the next one's.
+    pub(crate) fn directory(&self) -> Option<RwLockReadGuard<'_, Option<Lock>>> {
+        let lock = self.lock.read();
+        lock.is_some().then_some(lock)
     }
 
     /// Wakes the writer thread, or keeps it from going to sleep.

@@ -73,7 +73,7 @@ impl EventLog {
     /// # Errors
     /// See [`ReadError`].
     pub fn last_event_under(&self, prefix: &str) -> Result<Option<RecordedEvent>, ReadError> {
-        let position = self.shared().ask(|view| {
+        let position = self.shared().ask_whole(|view| {
             let mut last = None;
             view.index.page(prefix, None, |id| {
                 let state = view.index.state(&id, hash_of(&id))?;
@@ -81,7 +81,7 @@ impl EventLog {
                 Ok(true)
             })?;
             Ok(last)
-        });
+        })?;
         position.map_or(Ok(None), |position| self.event_at(position))
     }
 }

@@ -220,12 +220,16 @@ impl Sequencer {
     }
 
     /// Puts a witness into the open batch, which must be empty; where none fits, seals the segment, which is one too.
-    pub(crate) fn witness(&mut self, kind: FrameKind) {
+    pub(crate) fn witness(&mut self, kind: FrameKind, pad: bool) {
         if self.tail.sealed || !self.tail.reserved || !self.open.is_empty() {
             return;
         }
         let end = self.open.end();
         if end + FRAME_HEADER_BYTES as u64 <= self.tail.header.frames_end_max() {
+            if pad {
+                // Before it: what the log ends with is the witness.
+                self.pad(FRAME_HEADER_BYTES as u64);
+            }
             self.stamp(kind, self.tail.chain.time, 0, &[], &[], 0);
         } else {
             self.open.footer = Some(self.tail.footer(end));
@@ -236,7 +240,7 @@ impl Sequencer {
     /// Takes the open batch to be committed; the next one opens behind it.
     pub(crate) fn take(&mut self, pad: bool) -> Batch {
         if pad && self.open.frames > 0 {
-            self.pad();
+            self.pad(0);
         }
         let was_in_bulk = self.is_filled_in_bulk();
         self.commit_bytes = (7 * self.commit_bytes + self.open.end() - self.open.start) / 8;
@@ -265,16 +269,16 @@ impl Sequencer {
         due
     }
 
-    /// Fills the open batch to the end of a page, so that no later write touches its sectors.
-    fn pad(&mut self) {
+    /// Fills the open batch so that with so many bytes more it ends with a page, and no later write touches its sectors.
+    fn pad(&mut self, more: u64) {
         let end = self.open.end();
-        let short = (PAGE_BYTES as u64 - end % PAGE_BYTES as u64) % PAGE_BYTES as u64;
+        let short = (PAGE_BYTES as u64 - (end + more) % PAGE_BYTES as u64) % PAGE_BYTES as u64;
         if short == 0 {
             return;
         }
         let head = FRAME_HEADER_BYTES as u64;
         let len = if short < head { short + PAGE_BYTES as u64 } else { short };
-        if end + len > self.tail.header.frames_end_max() {
+        if end + len + more > self.tail.header.frames_end_max() {
             // The segment's last frames: nothing will be written behind them but the footer, in a page of its own.
             return;
         }

@@ -276,7 +276,8 @@ impl Subscription {
         match &self.query.scope {
             Scope::Stream(id) => {
                 let (state, _) = self.shared.stream(id, hash_of(id));
-                let Some(state) = state else { return (0, false) };
+                // So will it say that the index is broken, by which the stream is not known.
+                let Some(state) = state else { return (0, self.shared.view.read().broken.is_some()) };
                 let foreign = self
                     .query
                     .tenant

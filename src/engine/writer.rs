@@ -84,7 +84,7 @@ impl Shared {
                 }
                 Some(due) if Some(due) == lazies_due => self.write_lazies(&mut seq),
                 Some(_) => {
-                    seq.witness(FrameKind::Idle);
+                    seq.witness(FrameKind::Idle, self.options.pad_commits);
                     if seq.open.is_empty() {
                         seq.unwitnessed_since = None;
                     }

@@ -116,7 +116,8 @@ fn write_stream(
         last_position: state.last_position,
         first_run: 0,
         runs: runs.len() as u32,
-        runs_before: u32::try_from(runs_before).map_err(|_| MakeError::TooLarge)?,
+        // Whether there are any is what matters.
+        runs_before: u32::try_from(runs_before).unwrap_or(u32::MAX),
         first_version: runs.first().map_or(0, |run| run.first_version),
     })
 }

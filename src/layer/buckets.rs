@@ -3,12 +3,14 @@
 //! Owns the distribution. Rows come in the order of their names, and so in no order of their hashes: what does not fit into
 //! memory at once is done in several passes over the rows.
 
+use crate::error::IoFault;
 use crate::format::bytes::{u32_at, u64_at};
 use crate::format::cell::{BUCKET_BYTES, BUCKET_SLOTS, Slot, bucket_of, seal};
 use crate::format::layer::PartPlace;
-use crate::format::row::ROW_HEAD_BYTES;
+use crate::format::row::{ROW_BYTES_MAX, ROW_HEAD_BYTES, sound};
 use crate::layer::MakeError;
 use crate::layer::part::{Draft, Plan, Rows};
+use std::io;
 
 /// How many rows a bucket is made for: little enough that few run over.
 const ROWS_PER_BUCKET: u64 = 4;
@@ -97,8 +99,13 @@ impl Pass {
     }
 }
 
-/// Hash and offset in the part of each row.
+/// Hash and offset in the part of each row. Each must prove itself: a bucket that rests on what was read wrong would hide a row,
+/// and vouch for that with a right checksum.
 fn each_row(draft: &Draft<'_>, rows: PartPlace, mut each: impl FnMut(u64, u64)) -> Result<(), MakeError> {
+    let wrong = || {
+        let error = io::Error::new(io::ErrorKind::InvalidData, "a row is not what was written");
+        MakeError::Io(IoFault::new("read back", draft.name, &error))
+    };
     let mut buffer = Vec::new();
     let mut offset = 0;
     while offset < rows.len {
@@ -106,10 +113,17 @@ fn each_row(draft: &Draft<'_>, rows: PartPlace, mut each: impl FnMut(u64, u64)) 
         draft.read(rows.offset + offset, &mut buffer)?;
         let mut at = 0;
         while at + ROW_HEAD_BYTES <= buffer.len() {
-            let row = &buffer[at..];
-            each(u64_at(row, 16), offset + at as u64);
-            // Written by us a moment ago: a row is at least as long as its head.
-            at += (u32_at(row, 8) as usize).max(ROW_HEAD_BYTES);
+            let (row, place) = (&buffer[at..], offset + at as u64);
+            let is_whole = row.len() >= (u32_at(row, 8) as usize).min(ROW_BYTES_MAX);
+            if !is_whole && at > 0 {
+                break;
+            }
+            let len = sound(row, draft.salt, rows.offset + place).map_err(|_| wrong())?;
+            each(u64_at(row, 16), place);
+            at += len;
+        }
+        if at == 0 {
+            return Err(wrong());
         }
         offset += at as u64;
     }
@@ -159,6 +173,31 @@ mod tests {
                 });
                 assert!(found.is_some());
             }
+        }
+    }
+
+    /// Nothing is made of rows that are not what was written: not of any byte that is another one, and not where one is missing.
+    #[test]
+    fn no_bucket_rests_on_a_row_that_is_wrong() {
+        let file = Memory::new().create("x").unwrap();
+        let draft = Draft { file, name: "x", salt: 3, block_bytes: 1 << 10, meanwhile: &|| Ok(()) };
+        let mut plan = Plan::new();
+        let mut part = Rows::new(plan.place(64));
+        for hash in [7, u64::MAX] {
+            let row = TenantRow { name: "t", hash, first_binding: 0, bindings: 0 };
+            let at = part.next_in_file();
+            part.add(&draft, |out| encode(&row, 3, at, out)).unwrap();
+        }
+        let part = part.finish(&draft).unwrap();
+        let at = place(&mut plan, 2);
+        let makes = |part| write(&draft, part, at).is_ok();
+        assert!(makes(part) && !makes(PartPlace { len: part.len - 8, ..part }));
+        for offset in part.offset..part.offset + part.len {
+            let mut byte = [0];
+            draft.read(offset, &mut byte).unwrap();
+            draft.write(offset, &[byte[0] ^ 0x80]).unwrap();
+            assert!(!makes(part), "{offset}");
+            draft.write(offset, &byte).unwrap();
         }
     }
 }

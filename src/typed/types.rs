@@ -3,8 +3,10 @@
 //! Owns the two ways between serde's JSON and a pair of event type and payload. Knows no event and no schema version.
 
 use crate::typed::error::EncodeError;
-use serde::de::value::{EnumAccessDeserializer, StrDeserializer};
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, VariantAccess, Visitor};
+use serde::de::value::{EnumAccessDeserializer, MapAccessDeserializer, StrDeserializer};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, VariantAccess, Visitor,
+};
 use serde_json::value::RawValue;
 use serde_json::{Error, Map, Value};
 use std::collections::BTreeMap;
@@ -95,16 +97,41 @@ impl Types {
                 T::deserialize(EnumAccessDeserializer::new(Variant { event_type, payload }))
             }
             Types::Adjacent { tag, content, .. } => {
-                let content = ((*content).to_owned(), serde::Deserialize::deserialize(payload)?);
-                let object: Map<_, Value> =
-                    [((*tag).to_owned(), event_type.into()), content].into_iter().collect();
-                T::deserialize(Value::Object(object))
+                let tagged = Tagged { keys: [tag, content], event_type, payload: Some(payload), given: 0 };
+                T::deserialize(MapAccessDeserializer::new(tagged))
             }
             Types::Internal { tag, .. } => {
                 let mut object: Map<String, Value> = serde::Deserialize::deserialize(payload)?;
                 object.insert((*tag).to_owned(), event_type.into());
                 T::deserialize(Value::Object(object))
             }
+        }
+    }
+}
+
+/// An object of a tag and contents, in this order: who knows the tag takes the contents as they are, whatever they are. (Behind
+/// its contents, a tag finds serde with a copy of them, which not every type can be made of.)
+struct Tagged<'a, D> {
+    keys: [&'a str; 2],
+    event_type: &'a str,
+    payload: Option<D>,
+    /// How many of the keys were given.
+    given: usize,
+}
+
+impl<'de, D: Deserializer<'de, Error = Error>> MapAccess<'de> for Tagged<'_, D> {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        let Some(key) = self.keys.get(self.given) else { return Ok(None) };
+        self.given += 1;
+        seed.deserialize(StrDeserializer::<Error>::new(key)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        match self.payload.take_if(|_| self.given > 1) {
+            Some(payload) => seed.deserialize(payload),
+            None => seed.deserialize(StrDeserializer::<Error>::new(self.event_type)),
         }
     }
 }

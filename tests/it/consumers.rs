@@ -6,7 +6,7 @@ use crate::simdisk::{Rng, SimDisk, Survive};
 use annals::{
     AppendError, Claim, Consumer, ConsumerError, EventLog, ExpectedVersion, GroupOptions, NewEvent,
 };
-use annals::{Options, Query, Received, Seek};
+use annals::{GroupNext, Options, Query, Received, Seek};
 use proving::Gated;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -354,4 +354,64 @@ fn a_consumer_ends_with_the_log_or_its_canceller() {
     log.close().unwrap();
     assert_eq!(next(&mut other).position(), 1);
     assert!(other.next().is_none() && other.is_ended());
+}
+
+/// What a group of the name has done behind the place is not given out, also after looking there before; to seek elsewhere
+/// forgets it.
+#[test]
+fn seeking_knows_what_a_group_has_done() {
+    let log = EventLog::in_memory().unwrap();
+    (0..4).for_each(|i| _ = put(&log, &format!("in-{i}"), "T"));
+    let group = log.group("c", &Query::everything(), GroupOptions::new()).unwrap();
+    let deliveries: Vec<_> = (0..4)
+        .map(|_| match group.next_within(LONG).unwrap() {
+            GroupNext::Delivery(delivery) => delivery,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    for delivery in deliveries {
+        if delivery.position() == 3 {
+            delivery.ack_with(log.batch()).unwrap();
+        } else {
+            std::mem::drop(delivery);
+        }
+    }
+    drop(group);
+    let mut consumer = log.consumer("c", &Query::everything()).unwrap();
+    let mut walk = |seek| {
+        if let Some(to) = seek {
+            consumer.seek(to).unwrap();
+        }
+        let mut positions = Vec::new();
+        while let Some(event) = consumer.next_within(Duration::ZERO).unwrap() {
+            positions.push(event.position());
+        }
+        positions
+    };
+    assert_eq!(walk(None), [1, 2, 4]);
+    assert_eq!(walk(Some(Seek::LastAcknowledged)), [1, 2, 4]);
+    assert_eq!(walk(Some(Seek::Beginning)), [1, 2, 3, 4]);
+    assert_eq!(walk(Some(Seek::LastAcknowledged)), [1, 2, 3, 4]);
+}
+
+/// However much there is to forget: an append has a limit, to forget has none.
+#[test]
+fn a_consumer_with_more_marks_than_fit_an_append_is_forgotten() {
+    let log = Options::new().append_bytes_max(64 << 10).open_in_memory().unwrap();
+    (0..1_501).for_each(|i| _ = put(&log, &format!("in-{i}"), "T"));
+    let options = GroupOptions::new().window(2_000).attempts_max(1);
+    let group = log.group("c", &Query::everything(), options).unwrap();
+    let mut open = Vec::new();
+    for i in 0..1_500 {
+        let GroupNext::Delivery(delivery) = group.next_within(LONG).unwrap() else { panic!() };
+        match i {
+            0 => open.push(delivery),
+            1..750 => assert!(delivery.nack("no").unwrap()),
+            _ => drop(delivery.ack_with(log.batch()).unwrap()),
+        }
+    }
+    drop((open, group));
+    assert!(log.count_kept("annals/") > 1_500);
+    log.forget_consumer("c").unwrap();
+    assert_eq!(log.count_kept("annals/"), 0);
 }

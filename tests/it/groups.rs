@@ -489,3 +489,83 @@ fn what_a_group_acknowledges_with_its_results_is_done_exactly_once() {
 fn inputs(log: &EventLog) -> u64 {
     (0..3).map(|i| log.stream_version(&format!("in-{i}"))).sum()
 }
+
+/// Plain acknowledgements behind an open event write nothing; whatever ends that event writes the place for all of them.
+#[test]
+fn the_place_passes_plain_acknowledgements_however_the_open_event_ends() {
+    for parks in [false, true] {
+        let disk = SimDisk::new(2);
+        let open_log = || {
+            let options = Options::new().background(false);
+            options.open_storage(Arc::new(disk.clone())).unwrap()
+        };
+        let log = open_log();
+        (0..6).for_each(|i| _ = put(&log, &format!("in-{i}"), "T"));
+        let group = log.group("g", &Query::prefix("in-"), GroupOptions::new().attempts_max(1)).unwrap();
+        let first = next(&group);
+        assert_eq!(rest(&group), [2, 3, 4, 5, 6]);
+        assert_eq!(place(&log), 0);
+        if parks {
+            assert!(first.nack("no").unwrap());
+        } else {
+            first.ack_with(log.batch()).unwrap();
+        }
+        assert_eq!(place(&log), 6);
+        drop(group);
+        log.close().unwrap();
+        let log = open_log();
+        assert_eq!(place(&log), 6);
+        nothing(&log.group("g", &Query::prefix("in-"), GroupOptions::new()).unwrap());
+    }
+}
+
+/// What an event led to is in the log already: it is not written again, and the event is done.
+#[test]
+fn a_result_with_an_id_of_its_own_is_acknowledged_when_it_is_repeated() {
+    let log = EventLog::in_memory().unwrap();
+    (0..3).for_each(|i| _ = put(&log, &format!("in-{i}"), "T"));
+    let query = Query::prefix("in-");
+    let result = |position: u64| {
+        let id = annals::Uuid::from_u128(position.into());
+        log.batch().append("out", ANY, &[NewEvent::new("Out", "").with_id(id)])
+    };
+    for pass in 0..3 {
+        log.seek_consumer("g", annals::Seek::Beginning).unwrap();
+        let group = log.group("g", &query, GroupOptions::new()).unwrap();
+        // The second one first, so that each is repeated beside another place.
+        let (first, second) = (next(&group), next(&group));
+        for delivery in if pass == 1 { [second, first] } else { [first, second] } {
+            let position = delivery.position();
+            assert_eq!(delivery.ack_with(result(position)).unwrap().repeated, pass > 0);
+        }
+        assert_eq!(log.stream_version("out"), 2);
+        // They are done, for the next one too.
+        drop(group);
+        let group = log.group("g", &query, GroupOptions::new()).unwrap();
+        assert_eq!(rest(&group), [3]);
+    }
+    let mut consumer = log.consumer("c", &query).unwrap();
+    let event = consumer.next().unwrap().unwrap();
+    assert!(event.ack_with(result(1)).unwrap().repeated);
+    assert_eq!(log.acknowledged("c").unwrap(), 1);
+    // Another append is none, whoever acknowledges with it.
+    let event = consumer.next().unwrap().unwrap();
+    let other = |batch: annals::BatchBuilder<'_>| event.ack_with(batch).unwrap_err();
+    let reused = annals::AppendError::IdReused { id: annals::Uuid::from_u128(2) };
+    assert_eq!(other(result(2).append("out", ANY, &[NewEvent::new("More", "")])), reused);
+    assert_eq!(other(result(2).keep("k", "v")), reused);
+    assert_eq!(result(2).commit().unwrap_err(), reused, "acknowledged then, and not now");
+    assert_eq!(log.acknowledged("c").unwrap(), 1);
+}
+
+#[test]
+fn a_closed_log_takes_no_acknowledgement_of_any_event() {
+    let log = EventLog::in_memory().unwrap();
+    (0..2).for_each(|i| _ = put(&log, &format!("in-{i}"), "T"));
+    let group = open(&log, GroupOptions::new());
+    let (first, second) = (next(&group), next(&group));
+    log.close().unwrap();
+    for delivery in [second, first] {
+        assert_eq!(delivery.ack().unwrap_err(), annals::AppendError::Closed);
+    }
+}

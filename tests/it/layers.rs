@@ -515,6 +515,85 @@ fn damage_in_file_and_log_poisons() {
     }
 }
 
+/// The same of everything that can say so, whichever of them meets the damage.
+#[test]
+fn who_cannot_know_everything_says_so() {
+    type Question = fn(&EventLog) -> Result<String, ReadError>;
+    fn told<T: std::fmt::Debug>(found: Result<T, ReadError>) -> Result<String, ReadError> {
+        found.map(|found| format!("{found:?}"))
+    }
+    let questions: [(&str, Question); 10] = [
+        ("fold", |log| told(log.fold_stream("s-1", 0, 0, |n, _| n + 1))),
+        ("backward", |log| told(log.read_stream_backward("s-1", u64::MAX).try_fold(0, |n, _| Ok(n + 1)))),
+        ("log backward", |log| told(log.read_all_backward(u64::MAX).try_fold(0, |n, _| Ok(n + 1)))),
+        ("tenant", |log| told(log.tenant("shop").read_stream("rare", 0).try_fold(0, |n, _| Ok(n + 1)))),
+        ("kept", |log| told(log.kept("setting").map(|kept| kept.is_some()))),
+        ("list_kept", |log| told(log.list_kept("", None, 10).map(|kept| kept.len()))),
+        ("acknowledged", |log| told(log.acknowledged("consumer"))),
+        ("list_consumers", |log| told(log.list_consumers(None, 10))),
+        ("last_event_under", |log| told(log.last_event_under("s-").map(|event| event.is_some()))),
+        ("subscription", |log| {
+            let mut subscription = log.subscribe(&Query::stream("rare"));
+            told(subscription.next_within(Duration::ZERO).map(|next| format!("{next:?}").len()))
+        }),
+    ];
+    for (what, question) in questions {
+        let memory = Memory::new();
+        let log = open(&memory);
+        let payload = [1; 700];
+        let event = || NewEvent::new("T", &payload);
+        let shop = log.tenant("shop");
+        log.keep("setting", KeptCondition::Any, b"v").unwrap();
+        shop.append("rare", ANY, &[event()]).unwrap();
+        (0..400).for_each(|i| _ = shop.append(&format!("s-{}", i % 7), ANY, &[event()]).unwrap());
+        log.acknowledge("consumer", 300).unwrap();
+        shop.append("rare", ANY, &[event()]).unwrap();
+        log.close().unwrap();
+        let log = open(&memory);
+        let right = question(&log).unwrap();
+        for file in indexes(&files_of(&memory)) {
+            let file = memory.open(&file, true).unwrap();
+            (4096..file.len().unwrap()).for_each(|at| _ = file.write_at(at, &[9]).unwrap());
+        }
+        let segment = memory.open(&crate::shelf::segment_name(2), true).unwrap();
+        segment.write_at(9000, &[9; 3000]).unwrap();
+        // Whoever meets the damage may know the answer all the same, or not; from then on nobody does.
+        let met = question(&log);
+        assert!(met.is_err() || met == Ok(right), "{what}: {met:?}");
+        log.stream_version("rare");
+        for (what, question) in questions {
+            let answer = question(&log);
+            assert!(matches!(answer, Err(ReadError::Corrupt(_))), "{what}: {answer:?}");
+        }
+    }
+}
+
+/// Padding says nothing: a log that pads its commits is closed as cleanly as others, and to open it costs as little.
+#[test]
+fn padding_keeps_no_close_from_being_seen() {
+    let memory = Memory::new();
+    let padding = || options().pad_commits(true).open_storage(Arc::new(memory.clone())).unwrap();
+    let log = padding();
+    (0..40).for_each(|i| _ = log.append(&format!("s-{i}"), ANY, &[NewEvent::new("T", "x")]).unwrap());
+    log.close().unwrap();
+    let segments = || -> Vec<Vec<u8>> {
+        let files = files_of(&memory);
+        files.into_iter().filter(|(name, _)| name.ends_with(".seg")).map(|(_, image)| image).collect()
+    };
+    let left = segments();
+    for _ in 0..3 {
+        let log = padding();
+        assert!(log.recovery().closed_cleanly);
+        log.close().unwrap();
+        assert!(segments() == left, "nothing more to say");
+    }
+    let log = padding();
+    log.append("s-1", ANY, &[NewEvent::new("T", "y")]).unwrap();
+    log.close().unwrap();
+    let log = padding();
+    assert_eq!((log.last_position(), log.recovery().closed_cleanly), (41, true));
+}
+
 /// Files of a log that has lost its tail since: refused, as without them.
 #[test]
 fn a_lost_tail_is_told_in_spite_of_files() {

@@ -1,10 +1,13 @@
 //! Space ahead of need: that whoever needs a new segment gets one, and that zeros are where they help.
 
 use crate::simdisk::SimDisk;
-use annals::{AppendError, ExpectedVersion, NewEvent, Options};
+use annals::storage::Memory;
+use annals::{AppendError, EventLog, ExpectedVersion, NewEvent, Options};
 use proving::Gated;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const ANY: ExpectedVersion = ExpectedVersion::Any;
@@ -17,7 +20,7 @@ fn within_seconds(seconds: u64, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(seconds);
     while !is_so() {
         assert!(Instant::now() < deadline, "not within {seconds} s");
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -87,7 +90,7 @@ fn zeros_keep_ahead_of_a_log_that_never_rests() {
     for _ in 0..12 << 4 {
         log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
         // Zeros could not fall behind by being slow.
-        std::thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(2));
     }
     within_seconds(20, || zeroed_up_to(&disk) == 8 << 20);
 }
@@ -99,7 +102,7 @@ fn zeros_come_back_after_a_bulk_load() {
     let log = Options::new().segment_bytes(8 << 20).open_storage(Arc::new(disk.clone())).unwrap();
     let append = |payload: usize| {
         log.append("s", ANY, &[NewEvent::new("T", &vec![1; payload])]).unwrap();
-        std::thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(2));
     };
     // Into the second segment of 8 MiB, beyond its middle.
     (0..70).for_each(|_| append(300 << 10));
@@ -131,4 +134,71 @@ fn a_spare_whose_sync_failed_never_becomes_a_segment() {
     let trace = trace_of(Some(op));
     let next = trace[op + 1..].iter().find(|operation| operation.contains("spare")).unwrap();
     assert!(next.starts_with("remove"), "{next}");
+}
+
+/// Appends of many sizes, by four threads, until the log is closed or each has made as many; tells how many there were.
+fn crowd(log: &EventLog, close_after: Option<u64>) -> u64 {
+    let acknowledged = AtomicU64::new(0);
+    let (small, large) = ([1; 20_000], [1; 150_000]);
+    thread::scope(|scope| {
+        for i in 0..4 {
+            let acknowledged = &acknowledged;
+            scope.spawn(move || {
+                for k in 0..60 {
+                    let payload = if k % 7 == i { &large[..] } else { &small };
+                    match log.append(&format!("s{i}"), ANY, &[NewEvent::new("T", payload)]) {
+                        Ok(_) => acknowledged.fetch_add(1, Ordering::SeqCst),
+                        Err(AppendError::Closed) => return,
+                        Err(error) => panic!("{error}"),
+                    };
+                }
+            });
+        }
+        if let Some(turns) = close_after {
+            (0..turns).for_each(|_| thread::yield_now());
+            log.close().unwrap();
+        }
+    });
+    acknowledged.into_inner()
+}
+
+/// Whoever needs a segment and whoever closes the log may find space at the same time: no spare is ever offered to two batches.
+#[test]
+fn a_spare_becomes_one_segment_whoever_finds_it() {
+    let options = |background| Options::new().background(background).segment_bytes(64 << 10);
+    for round in 0..30 {
+        for background in [false, true] {
+            let memory = Memory::new();
+            let log = options(background).open_storage(Arc::new(memory.clone())).unwrap();
+            let acknowledged = crowd(&log, background.then_some(4 * round));
+            log.close().unwrap();
+            let log = options(background).open_storage(Arc::new(memory)).unwrap();
+            assert!(log.last_position() >= acknowledged, "round {round}: {acknowledged} acknowledged");
+        }
+    }
+}
+
+/// Without threads, whoever appends sees to the other files, too; with the log closed, the directory is the next one's.
+#[test]
+fn to_close_waits_for_who_still_makes_files() {
+    let gated = Gated::default();
+    let options = || Options::new().background(false).segment_bytes(64 << 10).index_after_bytes(4 << 10);
+    let log = options().open_storage(Arc::new(gated.clone())).unwrap();
+    let payload = [1; 40_000];
+    let append = || log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
+    append();
+    gated.hold_writes_to("index.tmp");
+    thread::scope(|scope| {
+        // Seals the first segment.
+        scope.spawn(append);
+        gated.wait_until_held();
+        let closes = scope.spawn(|| log.close().unwrap());
+        // Long enough for a close that does not wait.
+        thread::sleep(Duration::from_millis(100));
+        assert!(!closes.is_finished() && options().open_storage(Arc::new(gated.clone())).is_err());
+        gated.open_up();
+    });
+    let log = options().open_storage(Arc::new(gated)).unwrap();
+    assert_eq!((log.last_position(), log.recovery().closed_cleanly), (2, true));
+    assert!(log.recovery().removed.is_empty());
 }

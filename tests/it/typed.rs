@@ -536,3 +536,33 @@ proptest! {
         }
     }
 }
+
+/// What serde can only make of the JSON itself, and not of a copy of it, whatever the names of tag and content are.
+#[test]
+fn adjacent_contents_of_any_type_come_back() {
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(tag = "type", content = "data")]
+    enum Counted {
+        None,
+        By(BTreeMap<u32, u128>),
+        Pair(u128, Option<i128>),
+        Fields { sums: BTreeMap<i64, u64>, large: u128 },
+    }
+    impl TypedEvent for Counted {
+        const TYPES: Types =
+            Types::Adjacent { tag: "type", content: "data", types: &["None", "By", "Pair", "Fields"] };
+    }
+    let large = u128::MAX - 1;
+    let all = [
+        Counted::None,
+        Counted::By(BTreeMap::from([(1, 5), (2, large)])),
+        Counted::Pair(large, None),
+        Counted::Fields { sums: BTreeMap::from([(-1, u64::MAX)]), large },
+    ];
+    let log = inline();
+    for event in &all {
+        log.append_typed("s", ANY, std::slice::from_ref(event), &Metadata::default()).unwrap();
+    }
+    let back: Vec<Counted> = recorded(&log).iter().map(|event| event.decode().unwrap()).collect();
+    assert_eq!(back, all);
+}
