@@ -149,7 +149,7 @@ const MUTANTS: &[Mutant] = &[
         name: "close the log beside those who still make files",
         file: "src/engine/lifecycle.rs",
         from: "            lock = self.lock.write().take();\n",
-        to: "            let _ = &mut lock;\n",
+        to: "            let _: &Option<crate::storage::Lock> = &lock;\n",
         tests: &["space::to_close_waits"],
     },
     Mutant {

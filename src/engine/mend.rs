@@ -53,6 +53,7 @@ impl Shared {
             let (segments, end) = (view.segments.clone(), view.visible.end);
             result = derived.advance(&segments, end, self.options.index_after_bytes);
         }
+        let old: Vec<u64> = view.index.layers.iter().map(|layer| layer.header().number).collect();
         view.index = derived.index;
         view.broken = result.as_ref().err().cloned();
         drop(view);
@@ -66,7 +67,7 @@ impl Shared {
         }
         if let Some(_directory) = self.directory() {
             // Without it, the next open meets the damage again, and mends it again.
-            let _ = self.note_layers(&[damage.number()]);
+            let _ = self.note_layers(&old);
         }
         self.ring_indexing();
     }

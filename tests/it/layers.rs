@@ -4,6 +4,7 @@
 //! and what an open spares by them. What the files are made of is tested beside their code; crashes while they are made, in
 //! `crash.rs`.
 
+use crate::scribe::Checkpoint;
 use crate::shelf::{Files, files_of, shelve};
 use crate::simdisk::{Rng, SimDisk};
 use annals::storage::{Disk, Memory, Storage};
@@ -482,7 +483,11 @@ fn damage_in_use_is_mended() {
             }
         }
         log.close().unwrap();
-        let left = indexes(&files_of(&memory));
+        let files = files_of(&memory);
+        let left = indexes(&files);
+        let named = Checkpoint::decode(&files["closed"]).unwrap().layers;
+        let named: Vec<_> = named.iter().map(|(number, _)| format!("{number:020}.idx")).collect();
+        assert_eq!(left, named, "what is not in use is gone");
         mended += u64::from(!left.contains(bad));
         let again = open(&memory);
         assert_eq!(again.recovery().index, IndexUse::Covers { position: again.last_position() });
