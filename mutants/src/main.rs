@@ -169,8 +169,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "take any append with an acknowledgement for a repeat",
         file: "src/engine/repeat.rs",
-        from: "if self.compared == self.drafts.len() || !entry.kind.is_kept() || !block.id.starts_with(RESERVED) {",
-        to: "if self.compared == self.drafts.len() || !entry.kind.is_kept() || block.id.is_empty() {",
+        from: "|| !block.id.starts_with(RESERVED)",
+        to: "|| block.id.starts_with('\\0')",
         tests: &["groups::a_result_with_an_id"],
     },
     Mutant {
@@ -186,6 +186,13 @@ const MUTANTS: &[Mutant] = &[
         from: "let len = sound(row, draft.salt, rows.offset + place).map_err(|_| wrong())?;",
         to: "let len = (u32_at(row, 8) as usize).max(ROW_HEAD_BYTES);",
         tests: &["buckets::tests"],
+    },
+    Mutant {
+        name: "forget a lazily set value that a condition in the queue follows",
+        file: "src/engine/lazies.rs",
+        from: "        state.followed = state.sets;\n",
+        to: "",
+        tests: &["lazily::a_condition_in"],
     },
     Mutant {
         name: "write no more zeros once they are ahead",
@@ -358,8 +365,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "take a repeat for granted without comparing it",
         file: "src/engine/repeat.rs",
-        from: "        if !same_sections || body != self.body {",
-        to: "        if !same_sections {",
+        from: "if !entries.iter().zip(&self.drafts).all(same) || body != self.body.get(..end)? {",
+        to: "if !entries.iter().zip(&self.drafts).all(same) {",
         tests: &["properties"],
     },
     Mutant {
@@ -428,8 +435,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "give out two events of a stream at once",
         file: "src/consumer/lanes.rs",
-        from: "if !lane.busy && lane.waiting.len() == 1 {",
-        to: "if lane.waiting.len() == 1 {",
+        from: "                lane.busy = true;\n                return Some(work);",
+        to: "                return Some(work);",
         tests: &["groups"],
     },
 ];

@@ -23,7 +23,11 @@ pub(crate) struct Lazies {
 #[derive(Debug, Default)]
 struct State {
     values: BTreeMap<Box<str>, Lazy>,
-    /// How many of them are not in a batch, and how many bytes they have.
+    /// Values that others of their names have replaced, and that an append in the queue follows all the same.
+    replaced: Vec<(Box<str>, Lazy)>,
+    /// How many values had been set when an append last had to queue.
+    followed: u64,
+    /// How many of all these are not in a batch, and how many bytes they have.
     dirty: usize,
     dirty_bytes: usize,
     /// How many values were set so far.
@@ -47,26 +51,37 @@ impl Lazies {
     pub(crate) fn set(&self, name: &str, value: &[u8], bytes_max: usize) -> Result<bool, ()> {
         let mut state = self.state.lock();
         let size = name.len() + value.len();
+        let followed = state.followed;
         let old = match state.values.get(name) {
-            Some(Lazy { value, batch: None, .. }) => Some(name.len() + value.len()),
+            Some(Lazy { value, batch: None, set }) => Some((name.len() + value.len(), *set < followed)),
             _ => None,
         };
-        let bytes = state.dirty_bytes - old.unwrap_or(0) + size;
+        let gone = match old {
+            Some((size, false)) => size,
+            _ => 0,
+        };
+        let bytes = state.dirty_bytes - gone + size;
         if state.ended || bytes > bytes_max {
             return Err(());
         }
         let first = state.dirty == 0;
-        state.dirty += usize::from(old.is_none());
+        state.dirty += usize::from(gone == 0);
         state.dirty_bytes = bytes;
         let set = state.sets;
         state.sets += 1;
-        state.values.insert(name.into(), Lazy { value: Bytes::copy_from_slice(value), set, batch: None });
+        let lazy = Lazy { value: Bytes::copy_from_slice(value), set, batch: None };
+        let before = state.values.insert(name.into(), lazy);
+        if let (Some(before), Some((_, true))) = (before, old) {
+            state.replaced.push((name.into(), before));
+        }
         Ok(first)
     }
 
-    /// How many values were set so far: a write that comes now follows these.
-    pub(crate) fn sets(&self) -> u64 {
-        self.state.lock().sets
+    /// How many values were set so far: a write that has to queue now follows these.
+    pub(crate) fn followed(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.followed = state.sets;
+        state.sets
     }
 
     /// Refuses everything from now on.
@@ -89,7 +104,10 @@ impl Lazies {
         let mut state = self.state.lock();
         while state.dirty > 0 {
             let mut bytes = 0;
-            let waiting = state.values.iter().filter(|(_, lazy)| lazy.batch.is_none() && lazy.set < sets);
+            let waits = |(_, lazy): &(_, &Lazy)| lazy.batch.is_none() && lazy.set < sets;
+            // Those first that were first: where a name comes twice, the last one counts.
+            let replaced = state.replaced.iter().map(|(name, lazy)| (name, lazy)).filter(waits);
+            let waiting = replaced.chain(state.values.iter().filter(waits));
             let fits = |(name, value): &(&str, &Bytes)| {
                 let before = bytes;
                 bytes += name.len() + value.len();
@@ -101,12 +119,14 @@ impl Lazies {
                 break;
             }
             let batch = write(&frame)?;
+            let written: usize = frame.iter().map(|(name, value)| name.len() + value.len()).sum();
             let names: Vec<Box<str>> = frame.into_iter().map(|(name, _)| name.into()).collect();
-            for name in names {
-                if let Some(lazy) = state.values.get_mut(&name) {
+            (state.dirty, state.dirty_bytes) = (state.dirty - names.len(), state.dirty_bytes - written);
+            let replaced: Vec<_> =
+                state.replaced.extract_if(.., |(_, lazy)| lazy.set < sets).take(names.len()).collect();
+            for name in &names[replaced.len()..] {
+                if let Some(lazy) = state.values.get_mut(name) {
                     lazy.batch = Some(batch);
-                    let bytes = name.len() + lazy.value.len();
-                    (state.dirty, state.dirty_bytes) = (state.dirty - 1, state.dirty_bytes - bytes);
                 }
             }
         }
@@ -121,7 +141,7 @@ impl Lazies {
     /// Forgets what the index shows.
     pub(crate) fn settle(&self, batch: u64) {
         let mut state = self.state.lock();
-        if state.values.len() > state.dirty {
+        if state.values.len() + state.replaced.len() > state.dirty {
             state.values.retain(|_, lazy| lazy.batch.is_none_or(|of| of > batch));
         }
     }
@@ -182,5 +202,37 @@ mod tests {
         assert_eq!(lazies.hand_over(u64::MAX, |_| Ok::<u64, ()>(6)), Ok(true));
         lazies.end();
         assert_eq!(lazies.set("a", b"", 8), Err(()));
+    }
+
+    #[test]
+    fn a_value_that_an_append_in_the_queue_follows_is_written_though_it_was_replaced() {
+        let lazies = Lazies::default();
+        let hand_over = |sets| {
+            let mut frames = Vec::new();
+            let none_waits = lazies.hand_over(sets, |frame| {
+                frames.extend(frame.iter().map(|(name, value)| format!("{name}{value:?}")));
+                Ok::<u64, ()>(1)
+            });
+            (frames.join(" "), none_waits.unwrap())
+        };
+        let set = |name, value: &[u8]| lazies.set(name, value, 99).unwrap();
+        set("a", b"1");
+        set("a", b"2");
+        let follows = lazies.followed();
+        set("b", b"3");
+        set("a", b"4");
+        set("a", b"5");
+        assert_eq!(lazies.with(|overlay| overlay.get("a").cloned()), Some(Bytes::from("5")));
+        assert_eq!(hand_over(follows), ("ab\"2\"".to_owned(), false));
+        lazies.settle(1);
+        assert_eq!(hand_over(u64::MAX), ("ab\"5\" bb\"3\"".to_owned(), true));
+        lazies.settle(1);
+        assert!(!lazies.is_dirty() && lazies.with(|overlay| overlay.get("a").is_none()));
+        // If nobody asks for it in between, both are written, the last one last.
+        set("a", b"6");
+        lazies.followed();
+        set("a", b"7");
+        assert_eq!(hand_over(u64::MAX), ("ab\"6\" ab\"7\"".to_owned(), true));
+        assert_eq!(lazies.set("a", &[0; 98], 99), Ok(true), "all bytes are counted out again");
     }
 }

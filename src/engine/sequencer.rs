@@ -194,7 +194,7 @@ impl Sequencer {
                 {
                     self.need_space(bytes);
                 }
-                let slot = Arc::new(Slot::new(request, now, self.lazies.sets()));
+                let slot = Arc::new(Slot::new(request, now, self.lazies.followed()));
                 self.queue.push_back(slot.clone());
                 Entry::Queued(slot)
             }

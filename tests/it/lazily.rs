@@ -128,3 +128,23 @@ fn nobody_sees_a_value_go_backward() {
     log.close().unwrap();
     assert_eq!(number(&EventLog::open(dir.path()).unwrap()), last, "closing writes it");
 }
+
+/// A value that is there throughout cannot be overlooked, though another one takes its place while the condition waits.
+#[test]
+fn a_condition_in_the_queue_sees_what_was_set_before_it() {
+    let log = Options::new().background(false).batch_bytes(4 << 10).open_in_memory().unwrap();
+    let payload = vec![1; 1500];
+    let full: Vec<_> = (0..3)
+        .map(|_| log.submit("s", ExpectedVersion::Any, &[NewEvent::new("T", &payload)]).unwrap())
+        .collect();
+    assert!(full[2].assigned().is_none(), "it waits for room");
+    log.keep_lazily("lock", "first").unwrap();
+    let absent = log.batch().keep_if("lock", KeptCondition::Absent, "mine").submit().unwrap();
+    log.keep_lazily("lock", "second").unwrap();
+    let conflict = absent.wait().unwrap_err();
+    assert!(matches!(conflict, AppendError::KeptConflict { .. }), "{conflict:?}");
+    assert_eq!(&log.kept("lock").unwrap().unwrap().value[..], b"second");
+    full.into_iter().for_each(|pending| _ = pending.wait().unwrap());
+    log.append("s", ExpectedVersion::Any, &[NewEvent::new("T", "")]).unwrap();
+    assert_eq!(&log.kept("lock").unwrap().unwrap().value[..], b"second");
+}

@@ -1,7 +1,7 @@
 //! Space ahead of need: that whoever needs a new segment gets one, and that zeros are where they help.
 
 use crate::simdisk::SimDisk;
-use annals::storage::Memory;
+use annals::storage::{Memory, Storage};
 use annals::{AppendError, EventLog, ExpectedVersion, NewEvent, Options};
 use proving::Gated;
 use std::io::ErrorKind;
@@ -198,6 +198,8 @@ fn to_close_waits_for_who_still_makes_files() {
         assert!(!closes.is_finished() && options().open_storage(Arc::new(gated.clone())).is_err());
         gated.open_up();
     });
+    // Whoever comes later would change what the close has written down.
+    assert!(!gated.list().unwrap().contains(&"checkpoint".to_owned()));
     let log = options().open_storage(Arc::new(gated)).unwrap();
     assert_eq!((log.last_position(), log.recovery().closed_cleanly), (2, true));
     assert!(log.recovery().removed.is_empty());
