@@ -168,12 +168,13 @@ impl Options {
                 Err(OpenError::InvalidOption { option, found, min, max })
             }
         };
+        let idle = u64::try_from(self.idle_witness_after.as_millis()).unwrap_or(u64::MAX);
         within("segment_bytes", self.segment_bytes, 64 << 10, 4 << 30)?;
         within("batch_bytes", self.batch_bytes, 4 << 10, 1 << 30)?;
         within("append_bytes_max", self.append_bytes_max, 64 << 10, BODY_BYTES_MAX)?;
         within("kept_bytes_max", self.kept_bytes_max, 4 << 10, KEPT_BYTES_MAX as u64)?;
         within("idempotency_window", self.idempotency_window, 0, 1 << 24)?;
         within("index_after_bytes", self.index_after_bytes, 4 << 10, 1 << 30)?;
-        within("idle_witness_after in milliseconds", self.idle_witness_after.as_millis() as u64, 1, 10_000)
+        within("idle_witness_after in milliseconds", idle, 1, 10_000)
     }
 }

@@ -6,9 +6,11 @@
 mod child;
 mod disk;
 mod gate;
+mod hooked;
 mod turns;
 
 pub use child::{Child, child, told};
 pub use disk::FaultyDisk;
 pub use gate::Gated;
+pub use hooked::Hooked;
 pub use turns::gives_way;

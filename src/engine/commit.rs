@@ -134,13 +134,23 @@ impl Shared {
     /// Takes the role and commits one batch. The role stays taken.
     pub(crate) fn drive<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) -> MutexGuard<'a, Sequencer> {
         (seq.driving, seq.driver) = (true, Some(std::thread::current().id()));
-        while let Some(obstacle) = seq.obstacle.take() {
+        // What is in the open batch already does not wait for it.
+        while seq.open.is_empty()
+            && let Some(obstacle) = seq.obstacle.take()
+        {
             self.release(seq);
-            match obstacle {
+            let done = catch_unwind(AssertUnwindSafe(|| match obstacle {
                 Obstacle::Damage(damage) => self.mend(&damage),
                 Obstacle::IdsUnread => self.learn_ids(&AtomicBool::new(false)),
-            }
+            }));
             seq = self.sequencer();
+            if done.is_err() {
+                let batch = self.progress.next_batch();
+                self.poison(&mut seq, batch, PoisonCause::Panic);
+                self.release(seq);
+                self.progress.fail(batch);
+                seq = self.sequencer();
+            }
             seq.admit(&self.view);
         }
         seq.admit(&self.view);

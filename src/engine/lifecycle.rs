@@ -54,7 +54,7 @@ impl Shared {
         let batch = self.progress.next_batch();
         self.poison(&mut seq, batch, PoisonCause::Panic);
         // Another thread that commits just now gives the role back itself: its write must end before the log is closed.
-        if seq.driver == Some(std::thread::current().id()) {
+        if seq.is_driven_here() {
             seq.driving = false;
         }
         self.role_bell.notify_all();
@@ -64,20 +64,21 @@ impl Shared {
 
     /// Makes everything durable that was accepted, testifies to it, and lets the next one open the directory.
     pub(crate) fn close(&self) -> Result<(), CloseError> {
+        // Those who close wait for the threads of the log, which for that reason do not wait for them.
+        let waits = !self.is_own_thread();
         let mut seq = self.sequencer();
         match seq.phase {
-            Phase::Closed => return self.closed.lock().clone(),
-            Phase::ReadOnly => {
-                seq.phase = Phase::Closed;
-                seq.to_wake.extend(self.watchers.end(Over::Closed));
-                self.release(seq);
-                return Ok(());
-            }
-            Phase::Closing => {
-                while seq.phase != Phase::Closed {
+            Phase::Closed | Phase::Closing => {
+                while waits && !seq.left {
                     self.role_bell.wait(&mut seq);
                 }
                 return self.closed.lock().clone();
+            }
+            Phase::ReadOnly => {
+                (seq.phase, seq.left) = (Phase::Closed, true);
+                seq.to_wake.extend(self.watchers.end(Over::Closed));
+                self.release(seq);
+                return Ok(());
             }
             Phase::Open => seq.phase = Phase::Closing,
         }
@@ -142,7 +143,7 @@ impl Shared {
         self.stop_indexing.store(true, Ordering::Relaxed);
         *self.indexing_bell.lock() = None;
         self.writer_bell.notify_all();
-        let result = result.and_then(|place| {
+        let mut finish = |place| {
             self.join("annals-maintenance");
             self.join("annals-index");
             // Waits for those who see to such things themselves, as appends do without threads. They find nothing to do now.
@@ -153,6 +154,11 @@ impl Shared {
                 let _ = self.storage.remove(SPARE);
             }
             self.note_closed(place).map_err(CloseError::Checkpoint)
+        };
+        // A storage that panics must not keep the others who close.
+        let result = result.and_then(|place| {
+            let finished = catch_unwind(AssertUnwindSafe(|| finish(place)));
+            finished.unwrap_or(Err(CloseError::Poisoned(PoisonCause::Panic)))
         });
         // 4. Out.
         *self.closed.lock() = result.clone();
@@ -165,6 +171,8 @@ impl Shared {
         self.join("");
         *self.lock.write() = None;
         drop(lock);
+        self.sequencer().left = true;
+        self.role_bell.notify_all();
         result
     }
 

@@ -47,8 +47,8 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if self.shared.is_own_thread() {
-            // A waker dropped the last handle on the writer thread, which cannot wait for itself.
+        if self.shared.is_own_thread() || self.shared.sequencer().is_driven_here() {
+            // A waker dropped the last handle on a thread that commits or makes files just now, which cannot wait for itself.
             let shared = self.shared.clone();
             std::thread::spawn(move || shared.close());
         } else {
@@ -437,7 +437,8 @@ impl EventLog {
     /// Makes everything durable that was accepted, says so on disk, and lets go of the directory. Blocks until then.
     ///
     /// Works while clones, cursors and handles live: later appends say [`AppendError::Closed`], reads go on. Closing again
-    /// gives the same answer.
+    /// gives the same answer. Must not be called by a [`Waker`](std::task::Waker): the thread that wakes it may be the one that
+    /// this waits for. (Dropping the last handle there is fine: another thread closes the log then.)
     ///
     /// # Errors
     /// See [`CloseError`]. The log is closed all the same.

@@ -18,6 +18,18 @@ const ZERO_PAUSE: Duration = Duration::from_micros(850);
 /// Zeros run ahead of the log's growth by this many bytes at least.
 const ZERO_LEAD: u64 = 1 << 20;
 
+/// What a look for space has brought.
+struct Found {
+    /// How many appends had queued when it began.
+    queued: u64,
+    /// The last segment has its space.
+    reserved: bool,
+    /// The next segment.
+    ready: Option<Ready>,
+    /// What is not there, and why.
+    fault: Option<IoFault>,
+}
+
 impl Shared {
     /// Does what is to be done. Says whether there is more to zero soon; if not, whoever commits rings when there is.
     pub(crate) fn maintain(&self) -> bool {
@@ -49,15 +61,15 @@ impl Shared {
         let mut spare = self.spare.lock();
         let found = self.find_space(&mut spare);
         let mut seq = self.sequencer();
-        match found {
-            Ok(Some(ready)) => {
+        seq.tail.reserved |= found.reserved;
+        seq.ready = found.ready.or(seq.ready);
+        match found.fault {
+            Some(fault) => seq.refuse_for_space(&fault, found.queued, &self.view),
+            None if found.ready.is_some() => {
                 seq.disk_full = None;
-                seq.tail.reserved = true;
-                seq.ready = Some(ready);
                 seq.admit(&self.view);
             }
-            Ok(None) => {}
-            Err(fault) => seq.refuse_for_space(&fault, &self.view),
+            None => {}
         }
         drop((spare, directory));
         if seq.has_work() {
@@ -66,31 +78,38 @@ impl Shared {
         self.release(seq);
     }
 
-    /// `None`: the spare that is there belongs to a batch that is on its way; the next one is made when it has gone live.
-    fn find_space(&self, spare: &mut Option<Spare>) -> Result<Option<Ready>, IoFault> {
-        let (last, reserved, frame) = {
+    fn find_space(&self, spare: &mut Option<Spare>) -> Found {
+        let (last, mut found, frame) = {
             let mut seq = self.sequencer();
             // Withdrawn while it may change; whoever needs it meanwhile waits in the queue.
             seq.ready = None;
-            (seq.tail.header, seq.tail.reserved, seq.needs_space.unwrap_or(0))
+            let found = Found { queued: seq.queued, reserved: seq.tail.reserved, ready: None, fault: None };
+            (seq.tail.header, found, seq.needs_space.unwrap_or(0))
         };
-        if !reserved {
+        if !found.reserved {
             let live = self.live.lock().clone();
+            let allocated = live.file.allocate(live.header().capacity);
             let fault = |error| IoFault::new("allocate", &live.segment.file_name(), &error);
-            live.file.allocate(live.header().capacity).map_err(fault)?;
+            found.fault = allocated.map_err(fault).err();
+            found.reserved = found.fault.is_none();
         }
         let capacity = next_capacity(last.capacity, self.options.segment_bytes, frame);
-        let spare = match spare {
-            Some(spare) if spare.salt == last.salt => return Ok(None),
+        let ready = |spare: &Spare| Some(Ready { salt: spare.salt, capacity: spare.capacity });
+        match spare {
+            _ if !found.reserved => {}
+            // It belongs to a batch that is on its way; the next one is made when it has gone live.
+            Some(spare) if spare.salt == last.salt => {}
             Some(spare) if !spare.is_spoiled() => {
-                if frame > 0 {
-                    spare.grow(capacity)?;
-                }
-                spare
+                // As it was, it will do for others.
+                found.fault = if frame > 0 { spare.grow(capacity).err() } else { None };
+                found.ready = ready(spare);
             }
-            none => none.insert(Spare::make(&*self.storage, capacity)?),
-        };
-        Ok(Some(Ready { salt: spare.salt, capacity: spare.capacity }))
+            none => match Spare::make(&*self.storage, capacity) {
+                Ok(made) => found.ready = ready(none.insert(made)),
+                Err(fault) => found.fault = Some(fault),
+            },
+        }
+        found
     }
 
     /// Zeros a step of the spare, as far as the log has grown towards it. Says whether there is more to do soon.

@@ -110,7 +110,9 @@ impl Progress {
 
     /// Asks to be woken when the batch is durable or has failed. The caller looks again after this call.
     pub(crate) fn register(&self, batch: u64, waker: &Waker) {
-        self.wakers.lock().push((batch, waker.clone()));
+        // Not cloned under the lock: that is user code.
+        let waker = waker.clone();
+        self.wakers.lock().push((batch, waker));
     }
 
     pub(crate) fn advance_written(&self, batch: u64) {

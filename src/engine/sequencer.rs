@@ -54,6 +54,8 @@ pub(crate) struct Sequencer {
     pub(crate) driving: bool,
     /// Who has it, or had it last.
     pub(crate) driver: Option<ThreadId>,
+    /// The log is closed, and its directory is the next one's.
+    pub(crate) left: bool,
     pub(crate) open: Batch,
     pub(crate) tail: Tail,
     /// The next segment, if it is ready.
@@ -79,6 +81,8 @@ pub(crate) struct Sequencer {
     /// Who waits for an answer that is there now; woken by whoever lets go of the lock.
     pub(crate) to_wake: Vec<Waker>,
     queue: VecDeque<Arc<Slot>>,
+    /// How many appends had to queue so far.
+    pub(crate) queued: u64,
     pub(crate) last_heads: LastHeads,
     pub(crate) batch_bytes: u64,
     /// Memory to use again.
@@ -116,6 +120,7 @@ impl Sequencer {
             poisoned: None,
             driving: false,
             driver: None,
+            left: false,
             open,
             tail,
             ready: None,
@@ -130,6 +135,7 @@ impl Sequencer {
             writer_sleeps: false,
             to_wake: Vec::new(),
             queue: VecDeque::new(),
+            queued: 0,
             last_heads: LastHeads::default(),
             batch_bytes,
             spare_batch: None,
@@ -167,6 +173,11 @@ impl Sequencer {
         self.queue.front().map_or(u64::MAX, |slot| slot.follows)
     }
 
+    /// Whether this thread is committing, and has called somebody who asks.
+    pub(crate) fn is_driven_here(&self) -> bool {
+        self.driving && self.driver == Some(std::thread::current().id())
+    }
+
     /// Whether an append alone in the open batch may be committed by its own caller.
     pub(crate) fn is_alone(&self) -> bool {
         !self.driving && self.open.frames == 1 && self.queue.is_empty()
@@ -194,7 +205,8 @@ impl Sequencer {
                 {
                     self.need_space(bytes);
                 }
-                let slot = Arc::new(Slot::new(request, now, self.lazies.followed()));
+                let slot = Arc::new(Slot::new(request, now, self.queued, self.lazies.followed()));
+                self.queued += 1;
                 self.queue.push_back(slot.clone());
                 Entry::Queued(slot)
             }
@@ -209,7 +221,7 @@ impl Sequencer {
         view: &RwLock<View>,
     ) -> Result<Sequenced, Wait> {
         if let Some(error) = self.refusal() {
-            return Ok(Sequenced::refused(error));
+            return Ok(self.refused(request, error));
         }
         if !self.queue.is_empty() {
             return Err(Wait::Turn);
@@ -242,15 +254,17 @@ impl Sequencer {
         }
     }
 
-    /// Tells the append that waits for space that there is none, and lets the next ones try.
-    pub(crate) fn refuse_for_space(&mut self, fault: &IoFault, view: &RwLock<View>) {
+    /// Tells the append that waits for space that there is none, and lets the next ones try. Only those are refused that had
+    /// come before it was looked for, which are the first `queued`: for the others, it is looked for anew.
+    pub(crate) fn refuse_for_space(&mut self, fault: &IoFault, queued: u64, view: &RwLock<View>) {
         self.disk_full = Some(fault.clone());
         // The space may have been wanted for what is set lazily: only who needs it himself is refused.
         self.admit(view);
-        while self.needs_space.take().is_some() {
-            if let Some(slot) = self.queue.pop_front() {
-                self.to_wake.extend(slot.resolve(Sequenced::refused(AppendError::no_segment(fault.clone()))));
-            }
+        while self.needs_space.is_some()
+            && self.queue.front().is_some_and(|slot| slot.number < queued)
+            && let Some(slot) = self.queue.pop_front()
+        {
+            self.to_wake.extend(slot.resolve(Sequenced::refused(AppendError::no_segment(fault.clone()))));
             self.admit(view);
         }
     }
@@ -258,9 +272,22 @@ impl Sequencer {
     /// Refuses all who wait.
     pub(crate) fn refuse_queue(&mut self, error: &AppendError) {
         self.needs_space = None;
-        for slot in self.queue.drain(..) {
-            self.to_wake.extend(slot.resolve(Sequenced::refused(error.clone())));
+        for slot in std::mem::take(&mut self.queue) {
+            let refused = slot.admit(|request, _| Ok(self.refused(request, error.clone())));
+            self.to_wake.extend(refused.ok().flatten());
         }
+    }
+
+    /// What an append is told that is not taken any more. Of one that was made before it is not said that it was not written.
+    fn refused(&mut self, request: &Request, error: AppendError) -> Sequenced {
+        let AppendError::Poisoned { cause, .. } = error else { return Sequenced::refused(error) };
+        let outcome = match self.seen(request) {
+            Ok(Some(seen)) => return seen,
+            Ok(None) => Outcome::NotWritten,
+            // What was made before the log was opened has not been read.
+            Err(_) => Outcome::Unknown,
+        };
+        Sequenced::refused(AppendError::Poisoned { cause, outcome })
     }
 
     /// The heart: ids, conditions, room, numbers, bytes. Either all of the append is in the open batch afterwards, or nothing.
@@ -292,6 +319,22 @@ impl Sequencer {
         verdict
     }
 
+    /// The answer to an append by its ids, if they were appended before.
+    fn seen(&mut self, request: &Request) -> Result<Option<Sequenced>, Obstacle> {
+        if request.ids.is_empty() {
+            return Ok(None);
+        }
+        let end = self.appended();
+        let recent = self.recent.as_mut().ok_or(Obstacle::IdsUnread)?;
+        let (result, batch, place) = match recent.look_up(&request.ids, request.has_key, end) {
+            Seen::New => return Ok(None),
+            Seen::Key { place, batch } => (Err(AppendError::EmptyBatch), batch, Some(place)),
+            Seen::Other { id, batch } => (Err(AppendError::IdReused { id }), batch, None),
+        };
+        let repeats = place.map(|place| Arc::new(Repeat::new(request, place)));
+        Ok(Some(Sequenced { result, batch, written: false, repeats }))
+    }
+
     fn sequence_with(
         &mut self,
         heads: &mut Heads,
@@ -301,19 +344,12 @@ impl Sequencer {
     ) -> Result<Sequenced, Wait> {
         let answer = |result, batch| Sequenced { result, batch, written: false, repeats: None };
         // 1. Was it appended before? Asked first: a repeat must not meet the versions that its original left behind.
-        if !request.ids.is_empty() {
-            let end = self.appended();
-            let Some(recent) = &mut self.recent else {
-                self.obstacle = Some(Obstacle::IdsUnread);
+        match self.seen(request) {
+            Ok(None) => {}
+            Ok(Some(seen)) => return Ok(seen),
+            Err(obstacle) => {
+                self.obstacle = Some(obstacle);
                 return Err(Wait::Turn);
-            };
-            match recent.look_up(&request.ids, request.has_key, end) {
-                Seen::New => {}
-                Seen::Key { place, batch } => {
-                    let repeats = Some(Arc::new(Repeat::new(request, place)));
-                    return Ok(Sequenced { repeats, ..answer(Err(AppendError::EmptyBatch), batch) });
-                }
-                Seen::Other { id, batch } => return Ok(answer(Err(AppendError::IdReused { id }), batch)),
             }
         }
         // 2. Conditions, against all that was sequenced before.

@@ -11,6 +11,8 @@ use std::thread::Thread;
 
 #[derive(Debug)]
 pub(crate) struct Slot {
+    /// How many appends had to queue before it.
+    pub(crate) number: u64,
     /// How many values had been set lazily when the append came: it follows those.
     pub(crate) follows: u64,
     state: Mutex<State>,
@@ -24,8 +26,8 @@ enum State {
 }
 
 impl Slot {
-    pub(crate) fn new(request: Box<Request>, now: u64, follows: u64) -> Slot {
-        Slot { follows, state: Mutex::new(State::Queued { request, now, waker: None }) }
+    pub(crate) fn new(request: Box<Request>, now: u64, number: u64, follows: u64) -> Slot {
+        Slot { number, follows, state: Mutex::new(State::Queued { request, now, waker: None }) }
     }
 
     /// Lets `sequence` try; says why the append must wait on, or gives the waker of who waits for the answer. The caller
@@ -50,9 +52,11 @@ impl Slot {
 
     /// The answer, or `None` and a wake-up when there is one.
     pub(crate) fn poll(&self, waker: &Waker) -> Option<Sequenced> {
+        // A waker is user code also when it is cloned or dropped: not under the lock.
+        let mut other = Some(waker.clone());
         match &mut *self.state.lock() {
             State::Queued { waker: registered, .. } => {
-                *registered = Some(waker.clone());
+                std::mem::swap(registered, &mut other);
                 None
             }
             State::Sequenced(sequenced) => Some(sequenced.clone()),
@@ -70,10 +74,14 @@ impl Slot {
 
     /// Gives the place up, unless the append is sequenced already.
     pub(crate) fn withdraw(&self) {
+        let mut given_up = State::Withdrawn;
         let mut state = self.state.lock();
         if matches!(*state, State::Queued { .. }) {
-            *state = State::Withdrawn;
+            std::mem::swap(&mut *state, &mut given_up);
         }
+        drop(state);
+        // With its waker, not under the lock.
+        drop(given_up);
     }
 }
 

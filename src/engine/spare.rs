@@ -51,8 +51,12 @@ impl Spare {
             return Err(fault("allocate")(error));
         }
         let mut spare = Spare { file, salt: random_salt(), capacity, zeroed: 0, spoiled: None };
-        if capacity <= ZERO_AT_ONCE {
-            spare.zero_step(capacity)?;
+        // Where zeros cannot be written, that costs speed and nothing else.
+        if capacity <= ZERO_AT_ONCE
+            && let Err(fault) = spare.zero_step(capacity)
+            && spare.is_spoiled()
+        {
+            return Err(fault);
         }
         Ok(spare)
     }

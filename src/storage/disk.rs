@@ -224,7 +224,14 @@ impl File for DiskFile {
         let mut at = offset;
         while at < offset + len {
             let some = (offset + len - at).min(CHUNK as u64);
-            direct.write_all_at(zeros.slice(some as usize), at)?;
+            match direct.write_all_at(zeros.slice(some as usize), at) {
+                Ok(()) => {}
+                // Opened for this, and yet not for this.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return self.fill(at, offset + len);
+                }
+                Err(error) => return Err(error),
+            }
             at += some;
         }
         Ok(())

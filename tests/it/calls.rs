@@ -5,11 +5,12 @@ use annals::{
     AppendError, CloseError, Durability, EventLog, ExpectedVersion, LogState, NewEvent, OpenError, Options,
     Outcome, Pending, PoisonCause, Query, ReadError, ReadMode, Uuid,
 };
+use proving::{Gated, Hooked};
 use std::future::Future;
 use std::io::ErrorKind;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -471,6 +472,10 @@ fn options_are_checked() {
         (Options::new().batch_bytes(0), "batch_bytes"),
         (Options::new().append_bytes_max(u64::MAX), "append_bytes_max"),
         (Options::new().idle_witness_after(Duration::ZERO), "idle_witness_after in milliseconds"),
+        (
+            Options::new().idle_witness_after(Duration::new(1 << 63, 5_000_000)),
+            "idle_witness_after in milliseconds",
+        ),
     ] {
         assert!(
             matches!(options.open_in_memory(), Err(OpenError::InvalidOption { option, .. }) if option == name)
@@ -636,4 +641,98 @@ fn nobody_hangs_when_the_disk_fails() {
         let _ = log.close();
         assert_eq!(log.status().state, LogState::Closed);
     }
+}
+
+/// Holds the last handle of a log until it is woken or dropped.
+struct Holds(Mutex<Option<EventLog>>);
+
+impl Wake for Holds {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+    }
+}
+
+fn holding(log: EventLog) -> Waker {
+    Waker::from(Arc::new(Holds(Mutex::new(Some(log)))))
+}
+
+/// Runs something that must not wait for ever.
+fn ends(what: &str, run: impl FnOnce() + Send + 'static) {
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        run();
+        done.send(()).unwrap();
+    });
+    assert!(ended.recv_timeout(Duration::from_secs(20)).is_ok(), "{what} hangs, or has failed");
+}
+
+/// A waker is user code wherever it is cloned, dropped or woken: it may hold the last handle.
+#[test]
+fn a_waker_may_hold_the_last_handle() {
+    let log =
+        || Options::new().background(false).batch_bytes(4 << 10).open_storage(Arc::new(Gated::default()));
+    for woken in [true, false] {
+        ends("an append that wakes it", move || {
+            let log = log().unwrap();
+            let mut first = log.submit("s", ANY, &[event()]).unwrap();
+            let second = log.submit("s", ANY, &[event()]).unwrap();
+            assert!(Pin::new(&mut first).poll(&mut Context::from_waker(&holding(log))).is_pending());
+            if woken {
+                // Drives, and so wakes.
+                second.wait().unwrap();
+            }
+        });
+    }
+    for by_drop in [true, false] {
+        ends("a handle in the queue", move || {
+            let log = log().unwrap();
+            let large = [1; 3000];
+            let _first = log.submit("s", ANY, &[NewEvent::new("T", &large)]).unwrap();
+            let mut queued = log.submit("s", ANY, &[NewEvent::new("T", &large)]).unwrap();
+            assert!(queued.assigned().is_none());
+            assert!(Pin::new(&mut queued).poll(&mut Context::from_waker(&holding(log))).is_pending());
+            if by_drop {
+                drop(queued);
+            } else {
+                let _ = Pin::new(&mut queued).poll(&mut Context::from_waker(Waker::noop()));
+            }
+        });
+    }
+}
+
+/// Whoever closes: with the call over, the directory is free.
+#[test]
+fn to_close_at_the_same_time_frees_the_directory_for_all() {
+    let gated = Gated::slow(Duration::from_millis(1));
+    for _ in 0..50 {
+        let log = Options::new().open_storage(Arc::new(gated.clone())).unwrap();
+        log.append("s", ANY, &[event()]).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| log.close().unwrap());
+            log.close().unwrap();
+            Options::new().open_storage_read_only(Arc::new(gated.clone())).unwrap();
+            Options::new().open_storage(Arc::new(gated.clone())).unwrap().close().unwrap();
+        });
+    }
+}
+
+/// A storage that panics takes the log with it, and nobody else.
+#[test]
+fn a_storage_that_panics_keeps_nobody() {
+    ends("a close", || {
+        let panics = Arc::new(AtomicBool::new(false));
+        let hooked = {
+            let panics = panics.clone();
+            Hooked::new(move |operation, name| {
+                assert!(!panics.load(Ordering::SeqCst) || operation != "create" || name.starts_with("spare"));
+                Ok(())
+            })
+        };
+        let log = Options::new().background(false).open_storage(Arc::new(hooked)).unwrap();
+        log.append("s", ANY, &[event()]).unwrap();
+        panics.store(true, Ordering::SeqCst);
+        let closed = log.close();
+        assert!(matches!(closed, Err(CloseError::Poisoned(PoisonCause::Panic))), "{closed:?}");
+        assert_eq!(log.close(), closed);
+    });
 }

@@ -4,8 +4,10 @@
 
 use crate::shelf::{files_of, shelve};
 use annals::storage::Memory;
-use annals::{AppendError, EventLog, ExpectedVersion, NewEvent, Options, Uuid};
+use annals::{AppendError, EventLog, ExpectedVersion, NewEvent, Options, Outcome, Uuid};
+use proving::Hooked;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const ANY: ExpectedVersion = ExpectedVersion::Any;
 
@@ -79,4 +81,31 @@ fn a_close_carries_out_what_waits() {
         drop(log);
         assert_eq!(open(&memory, background).stream_version("s"), 6001);
     }
+}
+
+/// Of what may be in the log, or is, it is never said that it was not written: not by an append that repeats it either.
+#[test]
+fn a_repeat_on_a_poisoned_log_is_told_what_is_known() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let hooked = {
+        let fails = fails.clone();
+        Hooked::new(move |operation, name| {
+            let fails = fails.load(Ordering::SeqCst) && operation == "sync" && name.ends_with(".seg");
+            if fails { Err(std::io::ErrorKind::Other.into()) } else { Ok(()) }
+        })
+    };
+    let log = Options::new().background(false).open_storage(Arc::new(hooked)).unwrap();
+    let append = |n: u128| log.append("s", ANY, &[NewEvent::new("T", "").with_id(Uuid::from_u128(n))]);
+    let outcome = |appended: Result<annals::Appended, AppendError>| match appended {
+        Err(AppendError::Poisoned { outcome, .. }) => outcome,
+        other => panic!("{other:?}"),
+    };
+    append(1).unwrap();
+    fails.store(true, Ordering::SeqCst);
+    assert_eq!(outcome(append(2)), Outcome::Unknown);
+    assert_eq!(outcome(append(2)), Outcome::Unknown);
+    assert_eq!(outcome(append(3)), Outcome::NotWritten);
+    assert_eq!(outcome(append(3)), Outcome::NotWritten);
+    let repeated = append(1).unwrap();
+    assert!(repeated.repeated && repeated.last_version == 1, "{repeated:?}");
 }

@@ -3,7 +3,7 @@
 use crate::simdisk::SimDisk;
 use annals::storage::{Memory, Storage};
 use annals::{AppendError, EventLog, ExpectedVersion, NewEvent, Options};
-use proving::Gated;
+use proving::{Gated, Hooked};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -203,4 +203,104 @@ fn to_close_waits_for_who_still_makes_files() {
     let log = options().open_storage(Arc::new(gated)).unwrap();
     assert_eq!((log.last_position(), log.recovery().closed_cleanly), (2, true));
     assert!(log.recovery().removed.is_empty());
+}
+
+fn full() -> std::io::Result<()> {
+    Err(ErrorKind::StorageFull.into())
+}
+
+/// Where no zeros can be written, that costs speed and nothing else.
+#[test]
+fn a_log_does_without_zeros() {
+    let hooked = Hooked::new(|operation, _| match operation {
+        "zero" => Err(ErrorKind::InvalidInput.into()),
+        _ => Ok(()),
+    });
+    let options = || Options::new().segment_bytes(64 << 10);
+    let log = options().open_storage(Arc::new(hooked.clone())).unwrap();
+    let payload = [1; 20_000];
+    (0..20).for_each(|_| _ = log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap());
+    log.close().unwrap();
+    assert_eq!(options().open_storage(Arc::new(hooked)).unwrap().last_position(), 20);
+}
+
+/// The space of the last segment is missing, and then it is not, while there is none for the next one: what fits is taken.
+#[test]
+fn an_append_that_fits_the_last_segment_needs_no_next_one() {
+    let left = Arc::new(AtomicU64::new(2));
+    let hooked = {
+        let left = left.clone();
+        Hooked::new(move |operation, name| match (operation, left.load(Ordering::SeqCst)) {
+            ("allocate", 0) => full(),
+            ("allocate", 1) if name.starts_with("spare") => full(),
+            _ => Ok(()),
+        })
+    };
+    let open = || Options::new().background(false).open_storage(Arc::new(hooked.clone())).unwrap();
+    let log = open();
+    log.append("s", ANY, &[event()]).unwrap();
+    log.close().unwrap();
+    left.store(0, Ordering::SeqCst);
+    let log = open();
+    assert!(matches!(log.append("s", ANY, &[event()]), Err(AppendError::DiskFull(_))));
+    left.store(1, Ordering::SeqCst);
+    assert_eq!(log.append("s", ANY, &[event()]).unwrap().last_version, 2);
+}
+
+/// What one append needs and does not get is not what another one needs.
+#[test]
+fn a_segment_that_cannot_grow_will_do_for_others() {
+    let grows = Arc::new(AtomicU64::new(0));
+    let hooked = {
+        let grows = grows.clone();
+        Hooked::new(move |operation, name| {
+            let at_spare = operation == "allocate" && name.starts_with("spare");
+            if at_spare && grows.load(Ordering::SeqCst) == 1 { full() } else { Ok(()) }
+        })
+    };
+    let options = Options::new().background(false).segment_bytes(64 << 10);
+    let log = options.open_storage(Arc::new(hooked)).unwrap();
+    let (half, huge) = ([1; 40_000], vec![1; 1 << 20]);
+    log.append("s", ANY, &[NewEvent::new("T", &half)]).unwrap();
+    grows.store(1, Ordering::SeqCst);
+    let first = log.submit("s", ANY, &[event()]).unwrap();
+    let too_large = log.submit("s", ANY, &[NewEvent::new("T", &huge)]).unwrap();
+    let next = log.submit("s", ANY, &[NewEvent::new("T", &half)]).unwrap();
+    assert_eq!(first.wait().unwrap().last_version, 2);
+    assert!(matches!(too_large.wait(), Err(AppendError::DiskFull(_))));
+    assert_eq!(next.wait().unwrap().last_version, 3);
+}
+
+/// No append is refused for an attempt to find space that had begun before it came.
+#[test]
+fn who_comes_during_an_attempt_gets_one_of_his_own() {
+    // 1: the disk is full; 2: an attempt is under way, and waits until that changes; 3: it fails still, and is the last one.
+    let state = Arc::new(AtomicU64::new(0));
+    let hooked = {
+        let state = state.clone();
+        Hooked::new(move |operation, name| {
+            if operation != "allocate" || !name.starts_with("spare") {
+                return Ok(());
+            }
+            if state.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+                return Ok(());
+            }
+            while state.load(Ordering::SeqCst) == 2 {
+                thread::sleep(Duration::from_millis(1));
+            }
+            full()
+        })
+    };
+    let options = Options::new().segment_bytes(64 << 10);
+    let log = options.open_storage(Arc::new(hooked)).unwrap();
+    log.append("s", ANY, &[event()]).unwrap();
+    state.store(1, Ordering::SeqCst);
+    let huge = vec![1; 1 << 20];
+    let before = log.submit("s", ANY, &[NewEvent::new("T", &huge)]).unwrap();
+    within_seconds(20, || state.load(Ordering::SeqCst) == 2);
+    let during = log.submit("s", ANY, &[NewEvent::new("T", &huge)]).unwrap();
+    state.store(3, Ordering::SeqCst);
+    assert!(matches!(before.wait(), Err(AppendError::DiskFull(_))));
+    within_seconds(20, || during.is_done());
+    assert_eq!(during.wait().unwrap().last_version, 2);
 }

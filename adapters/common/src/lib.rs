@@ -1,6 +1,9 @@
-//! What the adapters of Annals have in common: how the names of somebody else's framework stand in a log that others use too.
+//! What the adapters of Annals have in common: how the names of somebody else's framework stand in a log that others use too,
+//! and how its values stand there as JSON.
 //!
 //! Owns the mapping of names, in both directions, and nothing that knows a log or a framework.
+
+pub mod json;
 
 use std::borrow::Cow;
 

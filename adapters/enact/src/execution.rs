@@ -135,20 +135,26 @@ impl ExecutionStore {
 
     async fn list(&self, tenant: &TenantId, limit: usize, offset: usize) -> Vec<ExecutionId> {
         let tenant = self.log().tenant(&self.tenants.name(tenant.as_str()));
-        let mut passed = u64::try_from(offset).unwrap_or(u64::MAX);
-        let mut last = u64::MAX;
-        let mut listed = Vec::new();
+        let (mut passed, mut last) = (0, u64::MAX);
+        let (mut skipped, mut listed) = (0, Vec::new());
         loop {
-            let page = tenant.list_streams(passed, PAGE.min(limit - listed.len()));
-            if page.is_empty() {
+            let page = tenant.list_streams(passed, PAGE);
+            if page.is_empty() || listed.len() == limit {
                 return listed;
             }
             passed += page.len() as u64;
-            // Those that are created meanwhile move the others on: what was listed comes again then.
             for stream in page {
-                if stream.creation_ordinal < last {
-                    last = stream.creation_ordinal;
-                    listed.extend(self.executions.foreign(&stream.id).map(ExecutionId::from));
+                // Those that are created meanwhile move the others on: what was listed comes again then.
+                let is_new = stream.creation_ordinal < last;
+                last = last.min(stream.creation_ordinal);
+                // The tenant may have streams that are no executions.
+                let Some(execution) = self.executions.foreign(&stream.id).filter(|_| is_new) else {
+                    continue;
+                };
+                if skipped < offset {
+                    skipped += 1;
+                } else if listed.len() < limit {
+                    listed.push(ExecutionId::from(execution));
                 }
             }
             tokio::task::yield_now().await;

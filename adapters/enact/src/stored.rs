@@ -5,7 +5,7 @@
 use crate::error::Error;
 use annals::RecordedEvent;
 use annals::limits::NAME_BYTES_MAX;
-use annals_adapter::Names;
+use annals_adapter::{Names, json};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
 
@@ -20,7 +20,7 @@ pub(crate) fn name(branch: &Names, what: &'static str, id: &str) -> Result<Strin
 
 /// An event as JSON that can be read again: what is acknowledged must not turn out to be unreadable.
 pub(crate) fn encode<T: Serialize + DeserializeOwned>(event: &T) -> Result<Vec<u8>, Error> {
-    let bytes = serde_json::to_vec(event).map_err(Error::Unstorable)?;
+    let bytes = json::encode(event).map_err(Error::Unstorable)?;
     serde_json::from_slice::<T>(&bytes).map_err(Error::Unstorable)?;
     Ok(bytes)
 }

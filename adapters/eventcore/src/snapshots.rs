@@ -48,7 +48,7 @@ impl EventCoreStore {
 
 /// The JSON of a snapshot, which can be read again: one that could not would stand in the way of its command for good.
 fn encode(snapshot: &CommandStateSnapshot) -> Result<Vec<u8>, EventStoreError> {
-    let encoded = serde_json::to_vec(snapshot)
+    let encoded = annals_adapter::json::encode(snapshot)
         .and_then(|json| serde_json::from_slice::<CommandStateSnapshot>(&json).map(|_| json));
     encoded.map_err(|error| match some_stream(snapshot) {
         Some(stream_id) => EventStoreError::SerializationFailed {

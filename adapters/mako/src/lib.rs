@@ -42,7 +42,6 @@ mod checkpoint;
 mod deadline;
 mod failure;
 mod inbox;
-mod json;
 mod outbox;
 mod places;
 mod registry;

@@ -4,10 +4,10 @@
 
 use crate::change::{Changes, PAGE};
 use crate::failure::{Failure, Part};
-use crate::json;
 use crate::store::MakoStore;
 use crate::{deadline, outbox, registry};
 use annals::{AppendError, Durability, ExpectedVersion, NewEvent, Query, RecordedEvent, StreamAppended};
+use annals_adapter::json;
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -4,9 +4,9 @@
 
 use crate::change::Changes;
 use crate::failure::{Failure, Part};
-use crate::json;
 use crate::store::MakoStore;
 use annals::KeptValue;
+use annals_adapter::json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -71,7 +71,7 @@ fn fits(value: &Value, levels: usize) -> bool {
 }
 
 fn json(value: &impl Serialize) -> Result<Vec<u8>, ThisError> {
-    serde_json::to_vec(value).map_err(|error| ThisError::Unencodable { cause: error.to_string() })
+    annals_adapter::json::encode(value).map_err(|error| ThisError::Unencodable { cause: error.to_string() })
 }
 
 impl Written {

@@ -74,4 +74,11 @@ async fn streams_of_others_in_the_same_tenant_are_not_listed() {
     store.append(&id("e"), &tenant("t"), numbered(1)).await.unwrap();
     log.tenant("enact/t").append("theirs", ExpectedVersion::Any, &[NewEvent::new("T", "")]).unwrap();
     assert_eq!(store.list_executions(&tenant("t"), 9, 0).await.unwrap(), [id("e")]);
+    store.append(&id("f"), &tenant("t"), numbered(1)).await.unwrap();
+    let mut pages = Vec::new();
+    for offset in 0..4 {
+        pages.extend(store.list_executions(&tenant("t"), 1, offset).await.unwrap());
+    }
+    assert_eq!(pages, [id("f"), id("e")], "they count for no offset either");
+    assert!(store.list_executions(&tenant("t"), 0, 0).await.unwrap().is_empty());
 }

@@ -146,6 +146,21 @@ async fn data_of_every_shape_is_written_as_deep_as_it_can_be_read() {
     assert_eq!(crate::common::cause(error), ThisError::TooDeep { max: 126 });
 }
 
+/// Whoever sends such data must not stop those who read: with some features of `serde_json`, which other crates switch on, it
+/// could not be read again, or would come back as something else.
+#[tokio::test]
+async fn data_that_looks_like_a_value_of_serde_json_is_refused() {
+    let key = "$serde_json::private::RawValue";
+    for data in [json!({key: "1"}), json!({"name": "eve", key: "x"}), json!([{"deep": {key: 1}}])] {
+        for sent in [entity(data.clone()), link(Some(data.clone()))] {
+            let error = crate::common::cause(memory().append(sent).await.unwrap_err());
+            assert!(matches!(error, ThisError::Unencodable { .. }), "{error}");
+        }
+    }
+    let sent = entity(json!({"like": [key, "$"], "$serde_json": {"$ref": key}}));
+    assert_eq!(text(&there_and_back(&sent).await), text(&sent));
+}
+
 /// The bytes without the adapter: the event's own JSON, the name that flows have for it, and the rest of the envelope.
 #[tokio::test]
 async fn the_bytes_are_readable_without_the_adapter() {

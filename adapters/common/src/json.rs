@@ -1,19 +1,46 @@
 //! JSON as it stands in the log.
 //!
 //! Owns the promise that what is written can be read again: `serde_json` writes values of any depth, and reads them down to
-//! a limit only.
+//! a limit only; and it writes any key, and reads an object with one of its own as something else, or not at all.
 
 use serde::Serialize;
+use serde::ser::Error as _;
 use std::io::{self, Write};
 
 /// How deep arrays and objects may stand in one another to be read again.
 const DEPTH_MAX: u32 = 127;
 
-/// The JSON of a value, if it can be read again.
-pub(crate) fn encode(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+/// How the keys begin, with their quote, by which `serde_json` tells values of its own from others, if it was built with the
+/// features `raw_value` or `arbitrary_precision`: by any other crate of the program.
+const PRIVATE_KEY: &[u8] = b"\"$serde_json::private::";
+
+/// The JSON of a value, if it can be read again: not deeper than that, and without a key that `serde_json` keeps for itself,
+/// whatever features it has here.
+///
+/// # Errors
+/// What the value's own serialization returns, or why it could not be read again.
+pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let mut text = Bounded::default();
     serde_json::to_writer(&mut text, value)?;
+    if text.dollar && has_private_key(&text.bytes) {
+        return Err(serde_json::Error::custom("a key of it is one that serde_json keeps for itself"));
+    }
     Ok(text.bytes)
+}
+
+fn has_private_key(json: &[u8]) -> bool {
+    let starts = (1..json.len()).filter(|at| json[*at..].starts_with(PRIVATE_KEY));
+    // Inside of a text, the quote would stand behind a backslash.
+    let mut behind = starts.filter(|at| matches!(json[at - 1], b'{' | b',')).map(|at| &json[at + 1..]);
+    behind.any(|text| {
+        let mut escaped = false;
+        let end = text.iter().position(|byte| {
+            let ends = *byte == b'"' && !escaped;
+            escaped = *byte == b'\\' && !escaped;
+            ends
+        });
+        end.and_then(|end| text.get(end + 1)) == Some(&b':')
+    })
 }
 
 /// Takes JSON as long as it is not too deep.
@@ -23,6 +50,8 @@ struct Bounded {
     depth: u32,
     in_string: bool,
     escaped: bool,
+    /// There is one somewhere.
+    dollar: bool,
 }
 
 impl Write for Bounded {
@@ -32,6 +61,7 @@ impl Write for Bounded {
                 _ if self.escaped => self.escaped = false,
                 b'\\' => self.escaped = true,
                 b'"' => self.in_string = !self.in_string,
+                b'$' => self.dollar = true,
                 b'[' | b'{' if !self.in_string => self.depth += 1,
                 b']' | b'}' if !self.in_string => self.depth = self.depth.saturating_sub(1),
                 _ => {}
@@ -75,6 +105,28 @@ mod tests {
         assert!(error.contains("nested deeper than 127 levels"), "{error}");
         let text = serde_json::to_vec(&deeper).unwrap();
         assert!(serde_json::from_slice::<Value>(&text).is_err(), "the limit is narrower than it must be");
+    }
+
+    #[test]
+    fn what_serde_json_keeps_for_itself_is_not_written() {
+        let key = "$serde_json::private::RawValue";
+        for value in [
+            json!({key: "1"}),
+            json!({"name": "eve", key: "x"}),
+            json!([{"a": [1, {key: null}]}]),
+            json!({"$serde_json::private::\"Number\\": "1"}),
+        ] {
+            let error = encode(&value).unwrap_err().to_string();
+            assert!(error.contains("keeps for itself"), "{value}: {error}");
+        }
+        let like_it = format!("{{\"{key}\":");
+        for value in [
+            json!({"$serde": 1, "a$serde_json::private::RawValue": 2, "$": {"$ref": 3}}),
+            json!([key, key, {"a": key, "b": [key]}, like_it, ["x", key]]),
+            json!({like_it: format!(",\"{key}\":")}),
+        ] {
+            assert_eq!(serde_json::from_slice::<Value>(&encode(&value).unwrap()).unwrap(), value);
+        }
     }
 
     #[test]
