@@ -10,7 +10,7 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -703,14 +703,18 @@ fn a_waker_may_hold_the_last_handle() {
 /// Whoever closes: with the call over, the directory is free.
 #[test]
 fn to_close_at_the_same_time_frees_the_directory_for_all() {
-    let gated = Gated::slow(Duration::from_millis(1));
-    for _ in 0..50 {
+    let gated = Gated::default();
+    for _ in 0..200 {
         let log = Options::new().open_storage(Arc::new(gated.clone())).unwrap();
         log.append("s", ANY, &[event()]).unwrap();
+        let both = Barrier::new(2);
         std::thread::scope(|scope| {
-            scope.spawn(|| log.close().unwrap());
+            scope.spawn(|| {
+                both.wait();
+                log.close().unwrap();
+            });
+            both.wait();
             log.close().unwrap();
-            Options::new().open_storage_read_only(Arc::new(gated.clone())).unwrap();
             Options::new().open_storage(Arc::new(gated.clone())).unwrap().close().unwrap();
         });
     }

@@ -555,6 +555,9 @@ fn a_result_with_an_id_of_its_own_is_acknowledged_when_it_is_repeated() {
     assert_eq!(other(result(2).append("out", ANY, &[NewEvent::new("More", "")])), reused);
     assert_eq!(other(result(2).keep("k", "v")), reused);
     assert_eq!(result(2).commit().unwrap_err(), reused, "acknowledged then, and not now");
+    result(9).keep("k", "v").commit().unwrap();
+    let reused = annals::AppendError::IdReused { id: annals::Uuid::from_u128(9) };
+    assert_eq!(other(result(9)), reused, "what was kept then is not the log's own");
     assert_eq!(log.acknowledged("c").unwrap(), 1);
 }
 

@@ -181,26 +181,38 @@ fn a_spare_becomes_one_segment_whoever_finds_it() {
 /// Without threads, whoever appends sees to the other files, too; with the log closed, the directory is the next one's.
 #[test]
 fn to_close_waits_for_who_still_makes_files() {
-    let gated = Gated::default();
+    // 1: who gives an index file its name waits, and says so; 2: until this changes.
+    let state = Arc::new(AtomicU64::new(0));
+    let hooked = {
+        let state = state.clone();
+        Hooked::new(move |operation, name| {
+            if (operation, name) == ("rename", "index.tmp")
+                && state.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+            {
+                within_seconds(60, || state.load(Ordering::SeqCst) != 2);
+            }
+            Ok(())
+        })
+    };
     let options = || Options::new().background(false).segment_bytes(64 << 10).index_after_bytes(4 << 10);
-    let log = options().open_storage(Arc::new(gated.clone())).unwrap();
+    let log = options().open_storage(Arc::new(hooked.clone())).unwrap();
     let payload = [1; 40_000];
     let append = || log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
     append();
-    gated.hold_writes_to("index.tmp");
+    state.store(1, Ordering::SeqCst);
     thread::scope(|scope| {
         // Seals the first segment.
         scope.spawn(append);
-        gated.wait_until_held();
+        within_seconds(20, || state.load(Ordering::SeqCst) == 2);
         let closes = scope.spawn(|| log.close().unwrap());
         // Long enough for a close that does not wait.
         thread::sleep(Duration::from_millis(100));
-        assert!(!closes.is_finished() && options().open_storage(Arc::new(gated.clone())).is_err());
-        gated.open_up();
+        assert!(!closes.is_finished() && options().open_storage(Arc::new(hooked.clone())).is_err());
+        state.store(3, Ordering::SeqCst);
     });
-    // Whoever comes later would change what the close has written down.
-    assert!(!gated.list().unwrap().contains(&"checkpoint".to_owned()));
-    let log = options().open_storage(Arc::new(gated)).unwrap();
+    // Whoever came later would change what the close has written down.
+    assert!(!hooked.list().unwrap().contains(&"checkpoint".to_owned()));
+    let log = options().open_storage(Arc::new(hooked)).unwrap();
     assert_eq!((log.last_position(), log.recovery().closed_cleanly), (2, true));
     assert!(log.recovery().removed.is_empty());
 }
