@@ -106,7 +106,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "find no space for who does not wait for it",
         file: "src/engine/log.rs",
-        from: "            seq.need_space(bytes);\n",
+        from: "            seq.want_space(bytes);\n",
         to: "            drop(bytes);\n",
         tests: &["space::space_is_found_for_who_does_not"],
     },
@@ -120,7 +120,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "make a segment of a spare whose sync failed",
         file: "src/engine/maintenance.rs",
-        from: "            is_spoiled = spare.is_spoiled();\n",
+        from: "            spoiled = spare.fault().cloned();\n",
         to: "",
         tests: &["space::a_spare_whose_sync_failed"],
     },
@@ -228,6 +228,27 @@ const MUTANTS: &[Mutant] = &[
         from: "while waits && !seq.left {",
         to: "while waits && !seq.left && seq.phase == Phase::Closing {",
         tests: &["calls::to_close_at_the_same_time"],
+    },
+    Mutant {
+        name: "make a spare anew for nobody",
+        file: "src/engine/maintenance.rs",
+        from: "            (seq.ready, seq.disk_full) = (None, spoiled);\n",
+        to: "            seq.ready = None;\n            return true;\n",
+        tests: &["space::a_spare_that_cannot"],
+    },
+    Mutant {
+        name: "forget what somebody who does not wait wanted",
+        file: "src/engine/maintenance.rs",
+        from: "seq.wants_space.take().max(seq.needs_space)",
+        to: "seq.needs_space",
+        tests: &["space::the_next_blocking_call"],
+    },
+    Mutant {
+        name: "move a consumer after its marks are gone",
+        file: "src/consumer/named.rs",
+        from: "    if value.is_some() {\n",
+        to: "    if value.is_some() && names.is_empty() {\n",
+        tests: &["consumers::a_seek_that_fails"],
     },
     Mutant {
         name: "write no more zeros once they are ahead",

@@ -19,10 +19,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-/// How many bytes the removals of one batch take, about: no limit on an append is smaller.
-const REMOVED_BYTES: usize = 32 << 10;
-/// What the removal of a kept value takes beside its name, at most.
-const REMOVAL_BYTES: usize = 32;
+/// What the removal of a kept value takes beside its name, in the body and in the table of sections, at most.
+const REMOVAL_BYTES: u64 = 64;
 
 /// Where a consumer is to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +108,7 @@ impl EventLog {
             Seek::LastAcknowledged => return Ok(()),
         };
         let marks = self.kept_names(&done_prefix(name))?;
+        // The place first: marks that a failure leaves behind hide what was dealt with, exactly once.
         Ok(remove(self, &marks, &place_name(name), Some(&encode_place(position)))?)
     }
 
@@ -137,8 +136,7 @@ impl EventLog {
     }
 }
 
-/// Removes kept values, and then writes a consumer's place, or removes it: with the last of them, and so with all of them if
-/// they are not very many.
+/// Removes kept values, after a consumer's place was written or before it is removed: in one append, if they are not very many.
 fn remove(
     log: &EventLog,
     names: &BTreeSet<String>,
@@ -146,16 +144,22 @@ fn remove(
     value: Option<&[u8]>,
 ) -> Result<(), AppendError> {
     let mut batch = log.batch();
+    if value.is_some() {
+        batch = batch.keep_reserved(place, value);
+    }
     let mut bytes = 0;
     for name in names {
-        if bytes > REMOVED_BYTES {
+        if bytes > log.append_bytes_max() / 2 {
             std::mem::replace(&mut batch, log.batch()).durability(Durability::Synced).commit()?;
             bytes = 0;
         }
-        bytes += name.len() + REMOVAL_BYTES;
+        bytes += name.len() as u64 + REMOVAL_BYTES;
         batch = batch.keep_reserved(name, None);
     }
-    batch.keep_reserved(place, value).durability(Durability::Synced).commit()?;
+    if value.is_none() {
+        batch = batch.keep_reserved(place, None);
+    }
+    batch.durability(Durability::Synced).commit()?;
     Ok(())
 }
 
@@ -218,7 +222,7 @@ impl Consumer {
     /// Goes on elsewhere, and blocks until that place is durable ([`Seek::LastAcknowledged`] is already).
     ///
     /// # Errors
-    /// As [`EventLog::seek_consumer`]; the consumer stays where it is then.
+    /// As [`EventLog::seek_consumer`]; the consumer goes on where it is then.
     pub fn seek(&mut self, to: Seek) -> Result<(), ConsumerError> {
         self.log.seek_consumer(&self.name, to)?;
         // Without a place, the query says where to begin.

@@ -122,7 +122,7 @@ impl Shared {
             self.leave_role(seq);
             return true;
         }
-        let needs_space = seq.needs_space.is_some();
+        let needs_space = seq.is_short_of_space();
         self.release(seq);
         if needs_space && !self.options.background {
             self.provide_space();

@@ -185,6 +185,10 @@ impl EventLog {
         Ok(self.find_kept(prefix, None, usize::MAX)?.into_iter().map(|(name, _)| name).collect())
     }
 
+    pub(crate) fn append_bytes_max(&self) -> u64 {
+        self.shared().options.append_bytes_max
+    }
+
     /// Whether the log takes writes now.
     pub(crate) fn takes_writes(&self) -> Result<(), AppendError> {
         self.shared().sequencer().refusal().map_or(Ok(()), Err)

@@ -93,9 +93,9 @@ impl Shared {
             if lazies_lost.is_none() && !seq.has_queue() {
                 match seq.stamp_lazies(now(), &self.view) {
                     Err(Wait::Space { bytes }) => {
-                        seq.needs_space = Some(bytes);
+                        seq.want_space(bytes);
                         self.release(seq);
-                        self.provide_space();
+                        self.provide_space_guarded();
                         seq = self.sequencer();
                         lazies_lost = seq.disk_full.clone();
                         continue;
@@ -108,7 +108,7 @@ impl Shared {
                 seq.driving = false;
             } else if seq.needs_space.is_some() && seq.poisoned.is_none() {
                 self.release(seq);
-                self.provide_space();
+                self.provide_space_guarded();
                 seq = self.sequencer();
             } else {
                 break;
@@ -155,7 +155,6 @@ impl Shared {
             }
             self.note_closed(place).map_err(CloseError::Checkpoint)
         };
-        // A storage that panics must not keep the others who close.
         let result = result.and_then(|place| {
             let finished = catch_unwind(AssertUnwindSafe(|| finish(place)));
             finished.unwrap_or(Err(CloseError::Poisoned(PoisonCause::Panic)))
@@ -174,6 +173,13 @@ impl Shared {
         self.sequencer().left = true;
         self.role_bell.notify_all();
         result
+    }
+
+    /// A storage that panics must not keep the others who close.
+    fn provide_space_guarded(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.provide_space())).is_err() {
+            self.poison_after_panic();
+        }
     }
 
     /// Waits for the threads of this name, or for all. A thread never waits for itself.

@@ -327,7 +327,7 @@ impl EventLog {
         let entered = seq.try_enter(&request, time, &shared.view);
         let disk_full = seq.disk_full.clone();
         if let Err(Wait::Space { bytes }) = entered {
-            seq.need_space(bytes);
+            seq.want_space(bytes);
         }
         let at_once = shared.see_to_submitted(seq, entered.as_ref().is_ok_and(|sequenced| sequenced.written));
         request.recycle();

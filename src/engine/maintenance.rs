@@ -39,7 +39,7 @@ impl Shared {
                 return false;
             }
             // After a failure only an append that needs the space is a reason to try again.
-            (seq.ready.is_none() && seq.disk_full.is_none(), seq.needs_space.is_some())
+            (seq.ready.is_none() && seq.disk_full.is_none(), seq.is_short_of_space())
         };
         if wanted || needed {
             self.provide_space();
@@ -84,7 +84,8 @@ impl Shared {
             // Withdrawn while it may change; whoever needs it meanwhile waits in the queue.
             seq.ready = None;
             let found = Found { queued: seq.queued, reserved: seq.tail.reserved, ready: None, fault: None };
-            (seq.tail.header, found, seq.needs_space.unwrap_or(0))
+            let frame = seq.wants_space.take().max(seq.needs_space);
+            (seq.tail.header, found, frame.unwrap_or(0))
         };
         if !found.reserved {
             let live = self.live.lock().clone();
@@ -99,26 +100,30 @@ impl Shared {
             _ if !found.reserved => {}
             // It belongs to a batch that is on its way; the next one is made when it has gone live.
             Some(spare) if spare.salt == last.salt => {}
-            Some(spare) if !spare.is_spoiled() => {
+            Some(spare) if spare.fault().is_none() => {
                 // As it was, it will do for others.
                 found.fault = if frame > 0 { spare.grow(capacity).err() } else { None };
                 found.ready = ready(spare);
             }
-            none => match Spare::make(&*self.storage, capacity) {
-                Ok(made) => found.ready = ready(none.insert(made)),
-                Err(fault) => found.fault = Some(fault),
-            },
+            none => {
+                // One that is spoiled gives its space back first.
+                *none = None;
+                match Spare::make(&*self.storage, capacity) {
+                    Ok(made) => found.ready = ready(none.insert(made)),
+                    Err(fault) => found.fault = Some(fault),
+                }
+            }
         }
         found
     }
 
-    /// Zeros a step of the spare, as far as the log has grown towards it. Says whether there is more to do soon.
+    /// Zeros a step of the spare, as far as the log has grown towards it. Says whether there is more up to there.
     fn zero_ahead(&self) -> bool {
         let (used, capacity, in_bulk) = {
             let seq = self.sequencer();
             (seq.open.end(), seq.tail.header.capacity, seq.is_filled_in_bulk())
         };
-        let mut is_spoiled = false;
+        let mut spoiled = None;
         let more_at = if in_bulk {
             u64::MAX
         } else if let Some(spare) = &mut *self.spare.lock() {
@@ -127,7 +132,7 @@ impl Shared {
             if spare.zero_step(target).unwrap_or(false) {
                 return true;
             }
-            is_spoiled = spare.is_spoiled();
+            spoiled = spare.fault().cloned();
             let grown = (ZERO_STEP as f64 * capacity as f64 / (2.0 * spare.capacity as f64)) as u64;
             if spare.is_zeroed() { u64::MAX } else { used + grown }
         } else {
@@ -135,11 +140,11 @@ impl Shared {
         };
         let mut seq = self.sequencer();
         seq.zero_at = more_at;
-        if is_spoiled {
-            // Unless a batch rests on it already, another one takes its place.
-            seq.ready = None;
+        if spoiled.is_some() {
+            // Unless a batch rests on it already, another one takes its place, when an append needs it: it may fail as well.
+            (seq.ready, seq.disk_full) = (None, spoiled);
         }
-        is_spoiled
+        false
     }
 
     /// The life of the maintenance thread: until its bell is taken away.

@@ -47,6 +47,8 @@ impl Shared {
             walk: None,
         };
         let mut result = derived.advance(&segments, end, self.options.index_after_bytes);
+        // With the sequencer: nothing is sequenced by an index that is broken before the log is poisoned.
+        let mut seq = self.sequencer();
         let mut view = self.view.write();
         if result.is_ok() {
             // What became visible meanwhile: little enough to be done under the lock.
@@ -58,13 +60,13 @@ impl Shared {
         view.broken = result.as_ref().err().cloned();
         drop(view);
         if let Err(error) = result {
-            let mut seq = self.sequencer();
             let batch = self.progress.next_batch();
             self.poison(&mut seq, batch, PoisonCause::Index(Box::new(error)));
             self.release(seq);
             self.progress.fail(batch);
             return;
         }
+        self.release(seq);
         if let Some(_directory) = self.directory() {
             // Without it, the next open meets the damage again, and mends it again.
             let _ = self.note_layers(&old);

@@ -62,7 +62,9 @@ pub(crate) struct Sequencer {
     pub(crate) ready: Option<Ready>,
     /// The append at the head of the queue needs a segment with room for so many bytes.
     pub(crate) needs_space: Option<u64>,
-    /// That was found since the lock was taken: whoever lets go of it rings the maintenance thread.
+    /// Somebody who is not in the queue needs one.
+    pub(crate) wants_space: Option<u64>,
+    /// One or the other was found since the lock was taken: whoever lets go of it rings the maintenance thread.
     pub(crate) need_is_new: bool,
     /// The last attempt to find space failed.
     pub(crate) disk_full: Option<IoFault>,
@@ -125,6 +127,7 @@ impl Sequencer {
             tail,
             ready: None,
             needs_space: None,
+            wants_space: None,
             need_is_new: false,
             disk_full: None,
             unwitnessed_since: None,
@@ -232,6 +235,15 @@ impl Sequencer {
     /// Somebody waits for a segment with room for so many bytes.
     pub(crate) fn need_space(&mut self, bytes: u64) {
         (self.needs_space, self.need_is_new) = (Some(bytes), true);
+    }
+
+    /// The same, for somebody who is not in the queue.
+    pub(crate) fn want_space(&mut self, bytes: u64) {
+        (self.wants_space, self.need_is_new) = (self.wants_space.max(Some(bytes)), true);
+    }
+
+    pub(crate) fn is_short_of_space(&self) -> bool {
+        self.needs_space.is_some() || self.wants_space.is_some()
     }
 
     /// Gives those who wait their turn, in order, as far as there is room.

@@ -54,7 +54,7 @@ impl Spare {
         // Where zeros cannot be written, that costs speed and nothing else.
         if capacity <= ZERO_AT_ONCE
             && let Err(fault) = spare.zero_step(capacity)
-            && spare.is_spoiled()
+            && spare.spoiled.is_some()
         {
             return Err(fault);
         }
@@ -92,9 +92,9 @@ impl Spare {
         Ok(self.zeroed < target)
     }
 
-    /// Whether it must not become a segment.
-    pub(crate) fn is_spoiled(&self) -> bool {
-        self.spoiled.is_some()
+    /// Why it must not become a segment.
+    pub(crate) fn fault(&self) -> Option<&IoFault> {
+        self.spoiled.as_ref()
     }
 
     pub(crate) fn is_zeroed(&self) -> bool {

@@ -98,7 +98,7 @@ impl Shared {
         if let Err(Wait::Space { bytes }) = seq.stamp_lazies(now(), &self.view)
             && !seq.has_queue()
         {
-            seq.needs_space = Some(bytes);
+            seq.want_space(bytes);
             self.ring_maintenance();
         }
         if seq.lazy_since.is_some() {

@@ -723,20 +723,25 @@ fn to_close_at_the_same_time_frees_the_directory_for_all() {
 /// A storage that panics takes the log with it, and nobody else.
 #[test]
 fn a_storage_that_panics_keeps_nobody() {
-    ends("a close", || {
-        let panics = Arc::new(AtomicBool::new(false));
-        let hooked = {
-            let panics = panics.clone();
-            Hooked::new(move |operation, name| {
-                assert!(!panics.load(Ordering::SeqCst) || operation != "create" || name.starts_with("spare"));
-                Ok(())
-            })
-        };
-        let log = Options::new().background(false).open_storage(Arc::new(hooked)).unwrap();
-        log.append("s", ANY, &[event()]).unwrap();
-        panics.store(true, Ordering::SeqCst);
-        let closed = log.close();
-        assert!(matches!(closed, Err(CloseError::Poisoned(PoisonCause::Panic))), "{closed:?}");
-        assert_eq!(log.close(), closed);
-    });
+    // In what comes last, and in what is needed for a value that was set lazily.
+    for (at, lazy) in [("create checkpoint.tmp", 0), ("allocate spare.tmp", 200 << 10)] {
+        ends("a close", move || {
+            let panics = Arc::new(AtomicBool::new(false));
+            let hooked = {
+                let panics = panics.clone();
+                Hooked::new(move |operation, name| {
+                    let is_it = panics.load(Ordering::SeqCst) && at == format!("{operation} {name}");
+                    assert!(!is_it, "as told");
+                    Ok(())
+                })
+            };
+            let log = Options::new().background(false).open_storage(Arc::new(hooked)).unwrap();
+            log.append("s", ANY, &[event()]).unwrap();
+            log.keep_lazily("k", vec![1; lazy]).unwrap();
+            panics.store(true, Ordering::SeqCst);
+            let closed = log.close();
+            assert!(matches!(closed, Err(CloseError::Poisoned(PoisonCause::Panic))), "{at}: {closed:?}");
+            assert_eq!(log.close(), closed);
+        });
+    }
 }

@@ -7,7 +7,8 @@ use annals::{
     AppendError, Claim, Consumer, ConsumerError, EventLog, ExpectedVersion, GroupOptions, NewEvent,
 };
 use annals::{GroupNext, Options, Query, Received, Seek};
-use proving::Gated;
+use proving::{Gated, Hooked};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -414,4 +415,46 @@ fn a_consumer_with_more_marks_than_fit_an_append_is_forgotten() {
     assert!(log.count_kept("annals/") > 1_500);
     log.forget_consumer("c").unwrap();
     assert_eq!(log.count_kept("annals/"), 0);
+}
+
+/// A seek that needs more than one append and fails behind the first one gives nothing out again that is behind the new place.
+#[test]
+fn a_seek_that_fails_midway_forgets_no_mark_before_it_has_moved() {
+    let (fails, syncs) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let hooked = {
+        let (fails, syncs) = (fails.clone(), syncs.clone());
+        Hooked::new(move |operation, name| {
+            // A segment is known here by the name that its file had first.
+            let is_segment = name.ends_with(".seg") || name == "spare.tmp";
+            let counts = fails.load(Ordering::SeqCst) && operation == "sync" && is_segment;
+            let fails = counts && syncs.fetch_add(1, Ordering::SeqCst) > 0;
+            if fails { Err(std::io::ErrorKind::Other.into()) } else { Ok(()) }
+        })
+    };
+    let name = "c".repeat(1_000);
+    let open_log = || {
+        let options = Options::new().background(false).append_bytes_max(64 << 10);
+        options.open_storage(Arc::new(hooked.clone())).unwrap()
+    };
+    let log = open_log();
+    (0..101).for_each(|i| _ = put(&log, &format!("in-{i}"), "T"));
+    let group = log.group(&name, &Query::everything(), GroupOptions::new()).unwrap();
+    let mut first = None;
+    for i in 0..100 {
+        let GroupNext::Delivery(delivery) = group.next_within(LONG).unwrap() else { panic!() };
+        match i {
+            0 => first = Some(delivery),
+            _ => drop(delivery.ack_with(log.batch()).unwrap()),
+        }
+    }
+    drop((first, group));
+    fails.store(true, Ordering::SeqCst);
+    log.seek_consumer(&name, Seek::After(50)).unwrap_err();
+    fails.store(false, Ordering::SeqCst);
+    drop(log);
+    let log = open_log();
+    assert_eq!(log.acknowledged(&name).unwrap(), 50);
+    let mut consumer = everything(&log, &name);
+    // Of those behind it, some may come again: that was asked for.
+    assert!(rest(&mut consumer).first().is_some_and(|first| *first > 50));
 }

@@ -581,6 +581,53 @@ fn who_cannot_know_everything_says_so() {
     }
 }
 
+/// Whoever appends while the index breaks: no condition is checked against what is left of it.
+#[test]
+fn no_append_is_checked_against_a_broken_index() {
+    for round in 0..4 {
+        let memory = Memory::new();
+        let background = || Options::new().segment_bytes(256 << 10).index_after_bytes(32 << 10);
+        let log = background().open_storage(Arc::new(memory.clone())).unwrap();
+        let streams = 4_000;
+        let payload = [1; 200];
+        let id = |n: u64| format!("stream-{n:05}");
+        let append = |log: &EventLog, n: u64| {
+            log.append(&id(n), ExpectedVersion::NoStream, &[NewEvent::new("T", &payload)])
+        };
+        (0..streams).for_each(|n| _ = append(&log, n).unwrap());
+        log.close().unwrap();
+        // One row of the index, and a frame of the log before most others.
+        for (name, image) in files_of(&memory) {
+            let of = if name.ends_with(".seg") { id(600) } else { id(7) };
+            let file = memory.open(&name, true).unwrap();
+            let found = image.windows(of.len()).enumerate().filter(|(_, bytes)| *bytes == of.as_bytes());
+            found.for_each(|(at, _)| _ = file.write_at(at as u64, b"S").unwrap());
+        }
+        let log = background().open_storage(Arc::new(memory)).unwrap();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for part in 0..3 {
+                let (log, over) = (log.clone(), &over);
+                scope.spawn(move || {
+                    let streams = (2_000..streams).filter(|n| n % 3 == part).cycle();
+                    for n in streams.take_while(|_| !over.load(Ordering::SeqCst)) {
+                        match append(&log, n) {
+                            Err(AppendError::Conflict { actual: 1, .. }) => {}
+                            Err(AppendError::Poisoned { .. }) => return,
+                            other => panic!("round {round}: {other:?}"),
+                        }
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            log.stream_version(&id(7));
+            std::thread::sleep(Duration::from_millis(10));
+            over.store(true, Ordering::SeqCst);
+        });
+        assert!(matches!(log.status().state, LogState::Poisoned(PoisonCause::Index(_))));
+    }
+}
+
 /// Padding says nothing: a log that pads its commits is closed as cleanly as others, and to open it costs as little.
 #[test]
 fn padding_keeps_no_close_from_being_seen() {

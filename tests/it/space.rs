@@ -294,7 +294,9 @@ fn who_comes_during_an_attempt_gets_one_of_his_own() {
             if operation != "allocate" || !name.starts_with("spare") {
                 return Ok(());
             }
-            if state.compare_exchange(1, 2, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            // The first segment, and the next one, are made whether anybody needs them or not.
+            let is = |from, to| state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+            if is(4, 5) || is(0, 4) || !is(1, 2) {
                 return Ok(());
             }
             while state.load(Ordering::SeqCst) == 2 {
@@ -305,6 +307,7 @@ fn who_comes_during_an_attempt_gets_one_of_his_own() {
     };
     let options = Options::new().segment_bytes(64 << 10);
     let log = options.open_storage(Arc::new(hooked)).unwrap();
+    within_seconds(20, || state.load(Ordering::SeqCst) == 5);
     log.append("s", ANY, &[event()]).unwrap();
     state.store(1, Ordering::SeqCst);
     let huge = vec![1; 1 << 20];
@@ -315,4 +318,54 @@ fn who_comes_during_an_attempt_gets_one_of_his_own() {
     assert!(matches!(before.wait(), Err(AppendError::DiskFull(_))));
     within_seconds(20, || during.is_done());
     assert_eq!(during.wait().unwrap().last_version, 2);
+}
+
+/// A device that lets no spare be synced: it is not asked again and again, and what comes is told.
+#[test]
+fn a_spare_that_cannot_be_synced_is_not_made_anew_for_nobody() {
+    let (fails, made) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    // The sync that follows zeros.
+    let zeros = AtomicU64::new(0);
+    let hooked = {
+        let (fails, made) = (fails.clone(), made.clone());
+        Hooked::new(move |operation, name| {
+            let zeroed = zeros.swap(0, Ordering::SeqCst) == 1;
+            match (operation, name) {
+                ("create", "spare.tmp") => _ = made.fetch_add(1, Ordering::SeqCst),
+                ("zero", "spare.tmp") => zeros.store(fails.load(Ordering::SeqCst), Ordering::SeqCst),
+                ("sync", "spare.tmp") if zeroed => return Err(ErrorKind::Other.into()),
+                _ => {}
+            }
+            Ok(())
+        })
+    };
+    let options = Options::new().background(false).segment_bytes(1 << 20);
+    let log = options.open_storage(Arc::new(hooked)).unwrap();
+    let (large, small) = (vec![1; 200_000], [1; 4_000]);
+    let append = |payload: &[u8]| _ = log.append("s", ANY, &[NewEvent::new("T", payload)]).unwrap();
+    append(&large);
+    fails.store(1, Ordering::SeqCst);
+    // The next spare is larger than what is zeroed at once: its zeros follow the log.
+    let before = (0..50).find(|_| {
+        append(&small);
+        log.status().disk_full.is_some()
+    });
+    assert!(before.is_some());
+    let before = made.load(Ordering::SeqCst);
+    (0..10).for_each(|_| append(&small));
+    assert_eq!(made.load(Ordering::SeqCst), before);
+    fails.store(0, Ordering::SeqCst);
+    (0..6).for_each(|_| append(&large));
+    assert!(log.status().disk_full.is_none());
+}
+
+/// Without threads too: the next call that blocks makes room for what was refused.
+#[test]
+fn the_next_blocking_call_makes_room_for_who_does_not_wait() {
+    let log = Options::new().background(false).open_storage(Arc::new(Gated::default())).unwrap();
+    let large = vec![1; 1 << 20];
+    let attempt = || log.try_submit("s", ANY, &[NewEvent::new("T", &large)]);
+    assert_eq!(attempt().unwrap_err(), AppendError::Full);
+    log.append("s", ANY, &[event()]).unwrap();
+    assert_eq!(attempt().unwrap().wait().unwrap().last_version, 2);
 }
