@@ -195,25 +195,31 @@ impl Shared {
 
     /// Gives the role back; what is left to do is the writer thread's, or without one, done here.
     pub(crate) fn leave_role<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) {
-        while !self.options.background && seq.has_work() {
-            seq = self.drive(seq);
-        }
-        seq.driving = false;
-        if seq.has_work() || seq.writer_sleeps && seq.unwitnessed_since.is_some() {
-            self.ring_writer();
-        }
-        if seq.phase == Phase::Closing {
-            self.role_bell.notify_all();
-        }
-        let needs_space = seq.needs_space.is_some();
-        self.release(seq);
-        if !self.options.background {
+        loop {
+            while !self.options.background && seq.has_work() {
+                seq = self.drive(seq);
+            }
+            seq.driving = false;
+            if seq.has_work() || seq.writer_sleeps && seq.unwitnessed_since.is_some() {
+                self.ring_writer();
+            }
+            if seq.phase == Phase::Closing {
+                self.role_bell.notify_all();
+            }
+            let needs_space = seq.needs_space.is_some();
+            self.release(seq);
+            if self.options.background {
+                return;
+            }
             self.maintain();
             self.settle_index(&self.stop_indexing, true);
-            if needs_space {
-                // The append that waited has room now, or its answer; the room must be used by somebody.
-                self.help();
+            seq = self.sequencer();
+            // The append that waited has room now, or its answer; the room must be used by somebody.
+            if !needs_space || seq.driving || !seq.has_work() {
+                self.release(seq);
+                return;
             }
+            seq = self.drive(seq);
         }
     }
 

@@ -369,3 +369,17 @@ fn the_next_blocking_call_makes_room_for_who_does_not_wait() {
     log.append("s", ANY, &[event()]).unwrap();
     assert_eq!(attempt().unwrap().wait().unwrap().last_version, 2);
 }
+
+/// Without threads, one call makes room for all who wait, however many they are, and with no more stack than for one.
+#[test]
+fn a_long_queue_needs_no_deep_stack() {
+    let run = || {
+        let log = Options::new().background(false).segment_bytes(64 << 10).open_in_memory().unwrap();
+        let payload = vec![1; 33_000];
+        let submit = |_| log.submit("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
+        // Each needs a segment of its own.
+        let mut queued: Vec<_> = (0..2_500).map(submit).collect();
+        assert_eq!(queued.pop().unwrap().wait().unwrap().last_version, 2_500);
+    };
+    thread::Builder::new().stack_size(128 << 10).spawn(run).unwrap().join().unwrap();
+}
