@@ -1,8 +1,8 @@
 //! Breaks the crate on purpose, one guarantee at a time, and demands that a test fails.
 //!
 //! `cargo run --release -p mutants` copies the tracked files to `target/mutants/tree`, applies one change at a time there, and
-//! runs the tests named beside it. A mutant that lives, or a change that no longer applies, makes the command fail. Some twenty
-//! minutes on two cores. With a word as argument: only the mutants whose names contain it.
+//! runs the tests named beside it. A mutant that lives, or a change that no longer applies, makes the command fail. Half an
+//! hour on two cores. With a word as argument: only the mutants whose names contain it.
 
 mod around;
 mod engine;
