@@ -226,8 +226,9 @@ impl Consumer {
     pub fn seek(&mut self, to: Seek) -> Result<(), ConsumerError> {
         self.log.seek_consumer(&self.name, to)?;
         // Without a place, the query says where to begin.
-        self.subscription = self.log.subscribe(&starting(&self.log, &self.name, &self.query)?);
+        let query = starting(&self.log, &self.name, &self.query)?;
         self.marks = marks(&self.log, &self.name)?;
+        self.subscription = self.log.subscribe(&query);
         Ok(())
     }
 

@@ -12,7 +12,6 @@ use crate::engine::request::Request;
 use crate::engine::sequencer::{Entry, Phase, Sequencer};
 use crate::engine::shared::{Shared, now};
 use crate::engine::slot::{Slot, ThreadWaker};
-use crate::engine::spare::Spare;
 use crate::engine::view::Watermark;
 use crate::error::{AppendError, IoFault, Outcome, PoisonCause};
 use crate::format::checkpoint::DurablePlace;
@@ -145,10 +144,7 @@ impl Shared {
             }));
             seq = self.sequencer();
             if done.is_err() {
-                let batch = self.progress.next_batch();
-                self.poison(&mut seq, batch, PoisonCause::Panic);
-                self.release(seq);
-                self.progress.fail(batch);
+                self.poison(seq, self.progress.next_batch(), PoisonCause::Panic);
                 seq = self.sequencer();
             }
             seq.admit(&self.view);
@@ -183,11 +179,7 @@ impl Shared {
                 seq
             }
             Err(cause) => {
-                let mut seq = self.sequencer();
-                self.poison(&mut seq, batch.number, cause);
-                // Only now: a waiter that wakes asks the sequencer for the cause.
-                self.release(seq);
-                self.progress.fail(batch.number);
+                self.poison(self.sequencer(), batch.number, cause);
                 self.sequencer()
             }
         }
@@ -283,8 +275,8 @@ impl Shared {
         // The lock is what ends the zeroing: its last write has returned, and there is no further one. It is held until the
         // name is free again, or the next spare would be made in this one's place.
         let mut slot = self.spare.lock();
-        let is_it = |spare: &Spare| spare.salt == header.salt && spare.capacity == header.capacity;
-        let spare = slot.take_if(|spare| is_it(spare)).ok_or(PoisonCause::Panic)?;
+        let spare = slot.take_if(|it| (it.salt, it.capacity) == (header.salt, header.capacity));
+        let spare = spare.ok_or(PoisonCause::Panic)?;
         let file = spare.go_live(&*self.storage, header)?;
         drop(slot);
         let segment = Segment::new(*header, &file, self.options.read_mode).map_err(|error| {

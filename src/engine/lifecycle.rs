@@ -51,15 +51,12 @@ impl Shared {
     /// A thread of ours is gone: nothing that waits for it may wait for ever.
     fn poison_after_panic(&self) {
         let mut seq = self.sequencer();
-        let batch = self.progress.next_batch();
-        self.poison(&mut seq, batch, PoisonCause::Panic);
         // Another thread that commits just now gives the role back itself: its write must end before the log is closed.
         if seq.is_driven_here() {
             seq.driving = false;
         }
         self.role_bell.notify_all();
-        self.release(seq);
-        self.progress.fail(batch);
+        self.poison(seq, self.progress.next_batch(), PoisonCause::Panic);
     }
 
     /// Makes everything durable that was accepted, testifies to it, and lets the next one open the directory.

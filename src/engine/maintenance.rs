@@ -62,7 +62,7 @@ impl Shared {
         let found = self.find_space(&mut spare);
         let mut seq = self.sequencer();
         seq.tail.reserved |= found.reserved;
-        seq.ready = found.ready.or(seq.ready);
+        seq.ready = found.ready;
         match found.fault {
             Some(fault) => seq.refuse_for_space(&fault, found.queued, &self.view),
             None if found.ready.is_some() => {

@@ -48,7 +48,7 @@ impl Shared {
         };
         let mut result = derived.advance(&segments, end, self.options.index_after_bytes);
         // With the sequencer: nothing is sequenced by an index that is broken before the log is poisoned.
-        let mut seq = self.sequencer();
+        let seq = self.sequencer();
         let mut view = self.view.write();
         if result.is_ok() {
             // What became visible meanwhile: little enough to be done under the lock.
@@ -60,10 +60,7 @@ impl Shared {
         view.broken = result.as_ref().err().cloned();
         drop(view);
         if let Err(error) = result {
-            let batch = self.progress.next_batch();
-            self.poison(&mut seq, batch, PoisonCause::Index(Box::new(error)));
-            self.release(seq);
-            self.progress.fail(batch);
+            self.poison(seq, self.progress.next_batch(), PoisonCause::Index(Box::new(error)));
             return;
         }
         self.release(seq);

@@ -1,8 +1,8 @@
 //! Learning the recent ids from a log that was opened.
 //!
 //! Owns the reading of the window's frames; what is remembered of them is in `recent.rs`. No append with ids is sequenced before
-//! it is done, so that none is missing from either; appends without ids wait for it behind
-//! those with ids only.
+//! it is done, so that none is missing from either; an append without ids waits for it only if
+//! one with ids queues before it.
 
 use crate::engine::frames::read_header;
 use crate::engine::recent::{RecentIds, Remembered};

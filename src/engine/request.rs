@@ -383,12 +383,14 @@ mod tests {
         first.require("b", ExpectedVersion::NoStream).unwrap();
         first.keep("k", KeptCondition::Absent, Some(b"v")).unwrap();
         first.seal().unwrap();
+        first.own_from = Some(1);
         let memory = first.body.capacity();
         first.recycle();
         let next = request(1 << 10);
         assert!(next.streams.is_empty() && next.kept.is_empty() && next.drafts.is_empty());
         assert!(next.body.is_empty() && next.ids.is_empty() && next.tenant.is_none() && !next.has_key);
         assert_eq!((next.events, next.body_checksum, next.bytes_max), (0, 0, 1 << 10));
+        assert_eq!(next.own_from, None);
         assert_eq!(next.body.capacity(), memory);
         // What is large goes, whatever it is that is large.
         let mut large = request(1 << 30);

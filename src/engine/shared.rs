@@ -128,17 +128,19 @@ impl Shared {
         }
     }
 
-    /// Refuses everything from now on. `batch` is the first one that will never be durable.
-    pub(crate) fn poison(&self, seq: &mut Sequencer, batch: u64, cause: PoisonCause) {
-        if seq.poisoned.is_some() {
-            return;
+    /// Refuses everything from now on, and tells all who wait. `batch` is the first one that will never be durable.
+    pub(crate) fn poison(&self, mut seq: MutexGuard<'_, Sequencer>, batch: u64, cause: PoisonCause) {
+        if seq.poisoned.is_none() {
+            seq.poisoned = Some((batch, cause.clone()));
+            self.lazies.end();
+            seq.to_wake.extend(self.watchers.end(Over::Poisoned(cause)));
+            if let Some(error) = seq.refusal() {
+                seq.refuse_queue(&error);
+            }
         }
-        seq.poisoned = Some((batch, cause.clone()));
-        self.lazies.end();
-        seq.to_wake.extend(self.watchers.end(Over::Poisoned(cause)));
-        if let Some(error) = seq.refusal() {
-            seq.refuse_queue(&error);
-        }
+        // Let go of first: a waiter that wakes asks the sequencer for the cause.
+        self.release(seq);
+        self.progress.fail(batch);
     }
 }
 

@@ -138,8 +138,8 @@ impl ExecutionStore {
         let (mut passed, mut last) = (0, u64::MAX);
         let (mut skipped, mut listed) = (0, Vec::new());
         loop {
-            let page = tenant.list_streams(passed, PAGE);
-            if page.is_empty() || listed.len() == limit {
+            let page = if listed.len() < limit { tenant.list_streams(passed, PAGE) } else { Vec::new() };
+            if page.is_empty() {
                 return listed;
             }
             passed += page.len() as u64;
