@@ -40,7 +40,7 @@ pub(crate) const COLUMNS: [Column; 14] = [
 ];
 
 /// What Annals is measured by beside its floor.
-const OWN: [Column; 15] = [
+const OWN: [Column; 17] = [
     column("pipelined.rate", "pipelined: one event per append, 4,096 in flight", Unit::PerSecond),
     column("subscription.append", "append alone, p50", Unit::Micros),
     column("subscription.delivery", "append to delivery in another thread, p50", Unit::Micros),
@@ -50,6 +50,8 @@ const OWN: [Column; 15] = [
     column("lookup.opened", "look-up of a version, by who opened them", Unit::Nanos),
     column("lookup.chained", "the same one after the other, by who wrote the streams", Unit::Nanos),
     column("lookup.opened.chained", "the same one after the other, by who opened them", Unit::Nanos),
+    column("lookup.together", "a thousand to a call, by who wrote the streams", Unit::Nanos),
+    column("lookup.opened.together", "a thousand to a call, by who opened them", Unit::Nanos),
     column("lookup.memory", "anonymous memory after writing these streams", Unit::Bytes),
     column("lookup.open", "open, closed, so many streams", Unit::Millis),
     column("lookup.open.memory", "anonymous memory after opening them", Unit::Bytes),
@@ -241,7 +243,9 @@ fn own(results: &Results) -> Table {
                 "subscription.delivery" | "subscription.beside" => {
                     results.series(ANNALS, "subscription.append", size)
                 }
-                "lookup.opened" => results.series(RAW, "lookup", size),
+                "lookup.opened" | "lookup.together" | "lookup.opened.together" => {
+                    results.series(RAW, "lookup", size)
+                }
                 "lookup.opened.chained" => results.series(RAW, "lookup.chained", size),
                 figure => results.series(RAW, figure, size),
             };

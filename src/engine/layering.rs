@@ -45,14 +45,20 @@ type Weight = (u64, u64);
 
 /// How many of the newest layers are to be merged now, by the weights of all, the oldest one first. Fewer than two: none.
 fn to_merge(weights: &[Weight]) -> usize {
-    let (mut newer, mut rows) = (0u64, 0u64);
-    let belongs = |(weight, own_rows): &&Weight| {
-        let belongs = (newer == 0 || *weight <= newer.saturating_mul(TIMES_LARGER))
-            && rows.saturating_add(*own_rows) <= Slot::OFFSET_MAX;
-        (newer, rows) = (newer.saturating_add(*weight), rows.saturating_add(*own_rows));
-        belongs
-    };
-    weights.iter().rev().take(AT_ONCE).take_while(belongs).count()
+    let (mut newer, mut rows, mut count) = (0u64, 0u64, 0);
+    for (at, (weight, own_rows)) in weights.iter().rev().take(AT_ONCE).enumerate() {
+        rows = rows.saturating_add(*own_rows);
+        if rows > Slot::OFFSET_MAX {
+            break;
+        }
+        // The second: a merge that was broken off is taken up again, whatever small layers came behind it.
+        let follows = count == at && *weight <= newer.saturating_mul(TIMES_LARGER);
+        if at == 0 || follows || *weight <= newer {
+            count = at + 1;
+        }
+        newer = newer.saturating_add(*weight);
+    }
+    count
 }
 
 /// What has become of a try.
@@ -329,6 +335,14 @@ mod tests {
         assert_eq!(to_merge(&layers), AT_ONCE);
         assert!(merge_all(&mut layers) < 300);
         assert_eq!(layers.len(), 2);
+    }
+
+    #[test]
+    fn a_merge_that_was_broken_off_is_taken_up_again() {
+        let layers = |weights: &[u64]| weights.iter().map(|weight| (*weight, *weight)).collect::<Vec<_>>();
+        assert_eq!(to_merge(&layers(&[9000, 400, 300, 300, 10])), 4);
+        assert_eq!(to_merge(&layers(&[9000, 1300, 300, 300, 10])), 3);
+        assert_eq!(to_merge(&layers(&[9000, 611, 300, 10])), 1, "nothing was broken off");
     }
 
     #[test]

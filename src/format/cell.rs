@@ -256,19 +256,47 @@ impl Slot {
         put_u32(out, 0, self.place.get());
         put_u32(out, 4, self.tag);
     }
+}
 
-    /// The slots of a bucket that are in use; they come first.
+/// What a bucket says of a hash: where the rows stand whose hash may be this one.
+#[derive(Debug)]
+pub(crate) struct Hits<'a> {
+    slots: &'a [u8],
+    /// Bits, by number, of the slots that are left to be told of.
+    left: u32,
+    /// Whether all slots are in use: the next bucket may say more.
+    pub(crate) is_full: bool,
+}
+
+impl Hits<'_> {
+    /// Looks at all slots at once. At the slot that it is, a processor could only guess to stop; a wrong guess costs more than
+    /// the other slots, and keeps it from going on with anything until the bucket has come from memory.
     #[inline]
-    pub(crate) fn all(content: &[u8]) -> impl Iterator<Item = Slot> {
-        let slot =
-            |raw: &[u8; 8]| Some(Slot { place: NonZeroU32::new(u32_at(raw, 0))?, tag: u32_at(raw, 4) });
-        content.as_chunks::<8>().0.iter().take(BUCKET_SLOTS).map_while(slot)
+    pub(crate) fn of(bucket: &[u8], hash: u64) -> Hits<'_> {
+        let slots = &bucket[..8 * BUCKET_SLOTS];
+        let (mut alike, mut used) = (0, 0);
+        for at in 0..BUCKET_SLOTS {
+            alike |= u32::from(u32_at(slots, 8 * at + 4) == hash as u32) << at;
+            used |= u32::from(u32_at(slots, 8 * at) != 0) << at;
+        }
+        // Those in use come first.
+        let first = used.trailing_ones();
+        Hits { slots, left: alike & !(u32::MAX << first), is_full: first == BUCKET_SLOTS as u32 }
     }
+}
 
-    /// Where the row stands, if its hash may be this one.
+/// The offsets of the rows.
+impl Iterator for Hits<'_> {
+    type Item = u64;
+
     #[inline]
-    pub(crate) fn offset_of(&self, hash: u64) -> Option<u64> {
-        (self.tag == hash as u32).then(|| u64::from(self.place.get() - 1) * 8)
+    fn next(&mut self) -> Option<u64> {
+        if self.left == 0 {
+            return None;
+        }
+        let slot = self.left.trailing_zeros() as usize;
+        self.left &= self.left - 1;
+        Some(u64::from(u32_at(self.slots, 8 * slot).wrapping_sub(1)) * 8)
     }
 }
 
@@ -325,14 +353,24 @@ mod tests {
     #[test]
     fn slots_are_found_by_their_hash() {
         let mut bucket = [0; BUCKET_BYTES];
+        let offsets = |bucket: &[u8], hash| Hits::of(bucket, hash).collect::<Vec<_>>();
         Slot::new(0xAAAA_0000_1111, 0).put(&mut bucket[0..]);
         Slot::new(0xBBBB_0000_2222, Slot::OFFSET_MAX).put(&mut bucket[8..]);
-        let found: Vec<_> = Slot::all(&bucket[..56]).map(|slot| slot.offset_of(0x2222)).collect();
-        assert_eq!(found, [None, Some(Slot::OFFSET_MAX)]);
-        assert_eq!(Slot::all(&bucket[..56]).next().unwrap().offset_of(0x1111), Some(0));
+        Slot::new(0xCCCC_0000_1111, 64).put(&mut bucket[16..]);
+        assert_eq!(offsets(&bucket, 0x1111), [0, 64]);
+        assert_eq!(offsets(&bucket, 0x2222), [Slot::OFFSET_MAX]);
+        assert!(offsets(&bucket, 0).is_empty(), "what is not in use is nobody's");
+        bucket[8..16].fill(0);
+        assert_eq!(offsets(&bucket, 0x1111), [0], "behind an empty slot is nothing");
         let mut full = [0xFF; BUCKET_BYTES];
+        assert!(Hits::of(&full, 0).is_full);
         seal(&mut full, 0, 0);
-        assert_eq!(Slot::all(&full).count(), BUCKET_SLOTS, "the checksum is no slot");
+        assert_eq!(offsets(&full, u64::MAX).len(), BUCKET_SLOTS, "the checksum is no slot");
+        for empty in 0..BUCKET_SLOTS {
+            let mut bucket = full;
+            bucket[8 * empty..8 * empty + 4].fill(0);
+            assert_eq!((offsets(&bucket, u64::MAX).len(), Hits::of(&bucket, 0).is_full), (empty, false));
+        }
         assert_eq!((bucket_of(0, 10), bucket_of(u64::MAX, 10), bucket_of(1 << 63, 10)), (0, 9, 5));
     }
 }

@@ -84,6 +84,10 @@ impl LayerFile {
         Ok(LayerFile { header, sum, source })
     }
 
+    pub(crate) fn is_mapped(&self) -> bool {
+        matches!(self.source, Source::Mapped(_))
+    }
+
     pub(crate) fn damage(&self, offset: u64, fault: Fault) -> Damage {
         Damage::new(self.header.number, offset, fault)
     }

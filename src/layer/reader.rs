@@ -70,6 +70,12 @@ impl Layer {
         self.file.prefetch_bucket(Part::StreamBuckets, bucket_of(hash, buckets));
     }
 
+    /// The same of its row, by what its bucket says. A bucket that says nothing, or wrong things, is not told of here.
+    #[inline]
+    pub(crate) fn prefetch_row(&self, hash: u64) {
+        self.file.prefetch_found(Part::StreamBuckets, Part::Streams, hash);
+    }
+
     /// How many streams were registered in the range.
     pub(crate) fn registered(&self) -> u64 {
         self.file.count(Part::StreamOrder)

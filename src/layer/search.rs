@@ -3,7 +3,7 @@
 //! Owns the walk over buckets and the search by halves, for whatever stands in rows or cells.
 
 use crate::error::Fault;
-use crate::format::cell::{BUCKET_BYTES, BUCKET_SLOTS, Entry, Slot, bucket_of};
+use crate::format::cell::{BUCKET_BYTES, Entry, Hits, bucket_of};
 use crate::format::layer::Part;
 use crate::layer::Damage;
 use crate::layer::file::LayerFile;
@@ -25,28 +25,38 @@ impl LayerFile {
         let mut bucket = bucket_of(hash, place.count);
         while bucket < all {
             let raw = self.bucket(buckets, bucket)?;
-            let mut used = 0;
-            for slot in Slot::all(&raw) {
-                used += 1;
-                if let Some(offset) = slot.offset_of(hash) {
-                    self.prefetch_row(rows, offset);
-                    // A row that is found proves itself, whatever led to it.
-                    let row = self.row(rows, offset)?;
-                    match is_it(&row) {
-                        Ok(None) => {}
-                        Ok(found) => return Ok(found),
-                        Err(fault) => return Err(self.damage_in(rows, offset, fault)),
-                    }
+            let mut hits = Hits::of(&raw, hash);
+            for offset in &mut hits {
+                self.prefetch_row(rows, offset);
+                // A row that is found proves itself, whatever led to it.
+                let row = self.row(rows, offset)?;
+                match is_it(&row) {
+                    Ok(None) => {}
+                    Ok(found) => return Ok(found),
+                    Err(fault) => return Err(self.damage_in(rows, offset, fault)),
                 }
             }
+            let is_full = hits.is_full;
             // That it is not here, the bucket has to prove.
             self.prove_bucket(buckets, bucket, &raw)?;
-            if used < BUCKET_SLOTS {
+            if !is_full {
                 break;
             }
             bucket += 1;
         }
         Ok(None)
+    }
+
+    /// Tells the processor of the rows that `find` will look at first, if they are in its memory.
+    #[inline]
+    pub(crate) fn prefetch_found(&self, buckets: Part, rows: Part, hash: u64) {
+        if !self.is_mapped() {
+            return;
+        }
+        let bucket = bucket_of(hash, self.header.part(buckets).count);
+        if let Ok(raw) = self.bucket(buckets, bucket) {
+            Hits::of(&raw, hash).for_each(|offset| self.prefetch_row(rows, offset));
+        }
     }
 
     /// The first of the entries `from..to` of a part of which `before` says no; `to` if there is none. It says yes of all those

@@ -11,12 +11,20 @@ use crate::workloads::Memory;
 use annals::{EventLog, ExpectedVersion, NewEvent};
 use measure::series::each;
 use measure::{Outcome, Unit};
+use std::ffi::OsString;
+use std::fs;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
 
 const STREAMS_PER_APPEND: usize = 1000;
 /// Passes over names, each with names of its own.
-const PASSES: u64 = 3;
+const PASSES: u64 = 4;
+/// Nothing changes for so long: nothing is going on.
+const REST: Duration = Duration::from_secs(1);
+/// Streams that are asked for together.
+const TOGETHER: usize = 1000;
 
 pub(super) fn lookup(job: &Job, entry: &Entry) -> Outcome<Answer> {
     match entry.name {
@@ -40,6 +48,7 @@ fn annals(job: &Job) -> Outcome<Answer> {
     let mut answer = Answer { events: log.last_position(), ..Answer::default() };
     memory.tell(&mut answer, "lookup.memory");
     asked(job, &mut answer, "lookup", |id| log.stream_version(id))?;
+    asked_together(job, &mut answer, "lookup", &log)?;
     log.close()?;
     Ok(answer)
 }
@@ -58,7 +67,9 @@ pub(super) fn open(job: &Job) -> Outcome<Answer> {
     if answer.events != job.left {
         return Err(format!("{} events were acknowledged, {} are there", job.left, answer.events).into());
     }
+    rest(&job.dir.join("log"))?;
     asked(job, &mut answer, "lookup.opened", |id| log.stream_version(id))?;
+    asked_together(job, &mut answer, "lookup.opened", &log)?;
     log.close()?;
     Ok(answer)
 }
@@ -72,14 +83,54 @@ fn bare(job: &Job) -> Outcome<Answer> {
     Ok(answer)
 }
 
+/// Waits until nothing in the directory changes any more: what was left of merging index files is done.
+fn rest(dir: &Path) -> Outcome<()> {
+    let files = || -> Outcome<Vec<(OsString, u64, SystemTime)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            // What is renamed or removed between the two calls is a change as well.
+            let Ok(metadata) = entry.metadata() else { continue };
+            files.push((entry.file_name(), metadata.len(), metadata.modified()?));
+        }
+        files.sort();
+        Ok(files)
+    };
+    let mut before = files()?;
+    loop {
+        sleep(REST);
+        let now = files()?;
+        if now == before {
+            return Ok(());
+        }
+        before = now;
+    }
+}
+
+fn count(job: &Job) -> usize {
+    1_000_000.min(job.streams * 10)
+}
+
+fn names(job: &Job, pass: u64) -> Vec<String> {
+    let mut random = Random::new(job.round * PASSES + pass);
+    (0..count(job)).map(|_| stream_id(random.below(job.streams))).collect()
+}
+
+/// Times look-ups of many streams to a call. Its floor is the bare table's loop.
+fn asked_together(job: &Job, answer: &mut Answer, name: &str, log: &EventLog) -> Outcome<()> {
+    let (count, ids) = (count(job), names(job, PASSES - 1));
+    let begun = Instant::now();
+    let sum = ids.chunks(TOGETHER).map(|ids| log.stream_versions(black_box(ids)).iter().sum::<u64>()).sum();
+    let took = begun.elapsed();
+    expect(sum, count)?;
+    answer.push(format!("{name}.together"), Unit::Nanos, each(count, took));
+    Ok(())
+}
+
 /// Times look-ups in a loop, of which a processor works on several at a time where it can; then such that each begins only when
 /// the answer to the one before is there.
 fn asked(job: &Job, answer: &mut Answer, name: &str, version: impl Fn(&str) -> u64) -> Outcome<()> {
-    let count = 1_000_000.min(job.streams * 10);
-    let names = |pass: u64| -> Vec<String> {
-        let mut random = Random::new(job.round * PASSES + pass);
-        (0..count).map(|_| stream_id(random.below(job.streams))).collect()
-    };
+    let (count, names) = (count(job), |pass| names(job, pass));
     let mut took = Duration::ZERO;
     // The first pass only brings the pages in.
     for pass in 0..2 {
