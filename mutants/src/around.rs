@@ -6,6 +6,20 @@ use crate::Mutant;
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "what stands behind an empty slot is somebody's",
+        file: "src/format/cell.rs",
+        from: "left: alike & !(u32::MAX << first)",
+        to: "left: alike",
+        tests: &["cell::"],
+    },
+    Mutant {
+        name: "a bucket that is full says all",
+        file: "src/layer/search.rs",
+        from: "if !is_full {",
+        to: "if true || is_full {",
+        tests: &["layer::"],
+    },
+    Mutant {
         name: "keep all else waiting while layers are merged",
         file: "src/layer/part.rs",
         from: "bytes: &[u8]) -> Result<(), MakeError> {\n        (self.meanwhile)()?;\n",

@@ -6,6 +6,20 @@ use crate::Mutant;
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "look for many streams in files although memory knows better",
+        file: "src/engine/look.rs",
+        from: "let versions = entries.map(|entry| entry.map(|entry| entry.state.version));",
+        to: "let versions = entries.map(|entry| entry.and(None));",
+        tests: &["together"],
+    },
+    Mutant {
+        name: "a merge that was broken off is left alone",
+        file: "src/engine/layering.rs",
+        from: "if at == 0 || follows || *weight <= newer {",
+        to: "if at == 0 || follows {",
+        tests: &["layering::"],
+    },
+    Mutant {
         name: "fold a run of which only a part is wanted",
         file: "src/engine/folding.rs",
         from: "let whole = extent.wanted.start <= first_version && run.last_version() < extent.wanted.end;",

@@ -12,6 +12,7 @@ use crate::format::section::SectionKind;
 use crate::index::streams::state_in;
 use crate::types::NUMBER_MAX;
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 impl Sequencer {
     /// Finds each party's head and compares it with the condition. Says which batch the answer rests on.
@@ -24,6 +25,16 @@ impl Sequencer {
         // Taken when it is needed: while a batch is being shown, others may not look.
         let mut guard = None;
         let mut rests_on = 0;
+        if request.streams.len() > 1 {
+            let strange = request
+                .streams
+                .iter()
+                .filter(|party| self.last_heads.get(request.streams.id(party), party.hash).is_none());
+            let strange: SmallVec<[u64; 128]> = strange.map(|party| party.hash).collect();
+            if !strange.is_empty() {
+                guard.get_or_insert_with(|| view.read()).index.prefetch(&strange);
+            }
+        }
         for party in &*request.streams {
             let name = request.streams.id(party);
             let head = match self.last_heads.get(name, party.hash) {

@@ -47,6 +47,14 @@ impl Index {
         found.or_else(|| self.frozen.iter().rev().find_map(|frozen| frozen.overlay.find(id, hash)))
     }
 
+    /// Tells the processor which streams will be asked for in files.
+    pub(crate) fn prefetch(&self, hashes: &[u64]) {
+        for hashes in hashes.chunks(16) {
+            hashes.iter().for_each(|hash| self.layers.iter().for_each(|layer| layer.prefetch(*hash)));
+            hashes.iter().for_each(|hash| self.layers.iter().for_each(|layer| layer.prefetch_row(*hash)));
+        }
+    }
+
     /// The state of a registered stream.
     pub(crate) fn state(&self, id: &str, hash: u64) -> Looked<Option<StreamState>> {
         match self.entry(id, hash) {

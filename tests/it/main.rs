@@ -34,5 +34,6 @@ mod simdisk;
 mod space;
 mod threads;
 mod tidy;
+mod together;
 mod typed;
 mod winners;

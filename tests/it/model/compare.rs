@@ -82,7 +82,8 @@ impl Model {
             same("version", &log.stream_version(id), &stream.version)?;
             self.compare_stream(log, id, stream)?;
         }
-        Ok(())
+        let versions: Vec<u64> = self.streams.values().map(|stream| stream.version).collect();
+        same("versions", &log.stream_versions(&self.ids()), &versions)
     }
 
     fn compare_stream(&self, log: &EventLog, id: &str, stream: &ModelStream) -> Result<(), String> {
