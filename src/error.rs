@@ -254,7 +254,8 @@ pub enum AppendError {
         /// The id.
         id: Uuid,
     },
-    /// An append with these ids was made before, but what is stored of it cannot be read to compare.
+    /// An append with these ids was made before, or may have been, but what is stored cannot be read to compare. If the error is
+    /// one of the operating system's, try again; damage stays, and is no longer met once the ids have fallen out of the window.
     #[error("the append with event id {id} cannot be compared with the stored one: {error}")]
     OriginalUnreadable {
         /// The first event's id.

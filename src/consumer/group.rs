@@ -181,10 +181,11 @@ impl Group {
             self.inner.bell.ring();
             return Ok(found?.is_some());
         };
-        state.lanes.add(Work { event, failures: 0, reason: String::new(), replayed: true });
+        let wanted =
+            state.lanes.add_replay(Work { event, failures: 0, reason: String::new(), replayed: true });
         drop(state);
         self.inner.bell.ring();
-        Ok(true)
+        Ok(wanted)
     }
 
     /// Withdraws a replay that nobody works on, and tells those who wait for it.

@@ -38,8 +38,10 @@ pub(crate) struct Lanes {
     open: BTreeSet<u64>,
     /// Positions that are done, behind one that is not: they come again after a crash, or have a mark.
     finished: BTreeSet<u64>,
-    /// Positions of replays that wait or are out.
+    /// Positions of replays that are looked up, wait or are out.
     replays: BTreeSet<u64>,
+    /// Those of them that are looked up.
+    announced: BTreeSet<u64>,
 }
 
 impl Lanes {
@@ -139,16 +141,34 @@ impl Lanes {
 
     /// Announces the replay of an event that was set aside. `false`: it is on its way already.
     pub(crate) fn begin_replay(&mut self, position: u64) -> bool {
-        self.replays.insert(position)
+        let fresh = self.replays.insert(position);
+        if fresh {
+            self.announced.insert(position);
+        }
+        fresh
+    }
+
+    /// Takes in what was announced, unless it was withdrawn meanwhile.
+    pub(crate) fn add_replay(&mut self, work: Work) -> bool {
+        let wanted = self.announced.remove(&work.event.position());
+        if wanted {
+            self.add(work);
+        }
+        wanted
     }
 
     /// Takes the announcement of a replay back.
     pub(crate) fn end_replay(&mut self, position: u64) {
+        self.announced.remove(&position);
         self.replays.remove(&position);
     }
 
     /// Withdraws a replay that waits; one that is out goes on.
     pub(crate) fn withdraw_replay(&mut self, position: u64) {
+        if self.announced.contains(&position) {
+            self.end_replay(position);
+            return;
+        }
         let mut waiting = self.lanes.values_mut().map(|lane| &mut lane.waiting);
         let is_it = |work: &Work| work.replayed && work.event.position() == position;
         let found = waiting.find_map(|waiting| Some((waiting.iter().position(is_it)?, waiting)));

@@ -13,6 +13,7 @@ use crate::engine::sequencer::{Entry, Phase, Sequencer};
 use crate::engine::shared::{Shared, now};
 use crate::engine::slot::{Slot, ThreadWaker};
 use crate::engine::view::Watermark;
+use crate::engine::watchers::Over;
 use crate::error::{AppendError, IoFault, Outcome, PoisonCause};
 use crate::format::checkpoint::DurablePlace;
 use crate::format::frame::Chain;
@@ -133,21 +134,38 @@ impl Shared {
     /// Takes the role and commits one batch. The role stays taken.
     pub(crate) fn drive<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) -> MutexGuard<'a, Sequencer> {
         (seq.driving, seq.driver) = (true, Some(std::thread::current().id()));
+        // A storage that panics may do so on anybody's thread, and the role must not be lost with it.
+        let driven = catch_unwind(AssertUnwindSafe(|| self.drive_batch(seq)));
+        let mut seq = driven.unwrap_or_else(|_| {
+            self.poison(self.sequencer(), self.progress.next_batch(), PoisonCause::Panic);
+            self.sequencer()
+        });
+        // What was on its way when somebody else poisoned the log has come.
+        if let Some((_, cause)) = &seq.poisoned {
+            let woken = self.watchers.end(Over::Poisoned(cause.clone()));
+            seq.to_wake.extend(woken);
+        }
+        seq
+    }
+
+    fn drive_batch<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) -> MutexGuard<'a, Sequencer> {
         // What is in the open batch already does not wait for it.
         while seq.open.is_empty()
             && let Some(obstacle) = seq.obstacle.take()
         {
             self.release(seq);
-            let done = catch_unwind(AssertUnwindSafe(|| match obstacle {
-                Obstacle::Damage(damage) => self.mend(&damage),
-                Obstacle::IdsUnread => self.learn_ids(&AtomicBool::new(false)),
-            }));
+            let unread = match obstacle {
+                Obstacle::Damage(damage) => {
+                    self.mend(&damage);
+                    None
+                }
+                Obstacle::IdsUnread => self.learn_ids(&AtomicBool::new(false)).err(),
+            };
             seq = self.sequencer();
-            if done.is_err() {
-                self.poison(seq, self.progress.next_batch(), PoisonCause::Panic);
-                seq = self.sequencer();
-            }
+            // Told to the append that came to it; the next one has it tried again.
+            seq.ids_unread = unread;
             seq.admit(&self.view);
+            seq.ids_unread = None;
         }
         seq.admit(&self.view);
         let _ = seq.stamp_lazies(now(), &self.view);
@@ -203,15 +221,21 @@ impl Shared {
             if self.options.background {
                 return;
             }
-            self.maintain();
-            self.settle_index(&self.stop_indexing, true);
+            let chores = || {
+                self.maintain();
+                self.settle_index(&self.stop_indexing, true);
+            };
+            // What was appended here is durable, whatever becomes of what is done after it.
+            if catch_unwind(AssertUnwindSafe(chores)).is_err() {
+                return self.poison(self.sequencer(), self.progress.next_batch(), PoisonCause::Panic);
+            }
             seq = self.sequencer();
-            // The append that waited has room now, or its answer; the room must be used by somebody.
-            if !needs_space || seq.driving || !seq.has_work() {
+            // The append that waited has room now, or its answer; the room must be used by somebody, and the next one may
+            // need more.
+            if !needs_space || seq.driving || !(seq.has_work() || seq.needs_space.is_some()) {
                 self.release(seq);
                 return;
             }
-            seq = self.drive(seq);
         }
     }
 

@@ -99,7 +99,7 @@ impl IndexFiles {
         match found {
             Err(damage) => none.without(&damage),
             Ok((layers, Some(covered))) if ordinals.first() == Some(&1) => {
-                let position = covered.chain.next_position - 1;
+                let position = covered.chain.next_position.saturating_sub(1);
                 let used = IndexUse::Covers { position };
                 IndexFiles { layers, covered: Some(covered), next_number, used }
             }

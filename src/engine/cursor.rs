@@ -12,6 +12,7 @@ use crate::engine::shared::Shared;
 use crate::engine::view::Segments;
 use crate::error::{Fault, ReadError};
 use crate::event::{Event, RecordedEvent};
+use crate::format::bytes::expect;
 use crate::format::record::{self, Record, record_len};
 use bytes::Bytes;
 use std::fmt;
@@ -266,7 +267,7 @@ impl Cursor {
                 Some(found) => {
                     if let Some(filter) = &mut self.filter
                         && let Some(id) = found.section.bytes().get(found.section.id.clone())
-                        && !filter.wants_stream(id, &self.extent.shared)
+                        && !filter.wants_stream(id, &self.extent.shared)?
                     {
                         let last = found.first_position + u64::from(found.count) - 1;
                         let end = self.extent.wanted.end - 1;
@@ -276,6 +277,7 @@ impl Cursor {
                             last.min(end)
                         });
                         if !filter.may_go_on() {
+                            self.missing = None;
                             return Ok(false);
                         }
                         continue;
@@ -300,29 +302,22 @@ impl Cursor {
         }
         self.places.clear();
         let bytes = section.bytes();
-        let mut at = first_at;
-        let mut i = 0;
-        while i < if self.extent.backward { end } else { skip } {
-            let rest = bytes.get(at..).unwrap_or_default();
-            let fault = |fault| section.segment.corrupt(section.range.start + at as u64, fault);
-            let (len, events) = if section.segment.header.rewritten && record::is_stub(rest) {
-                let (record, len) = Record::decode(rest, true).map_err(fault)?;
-                (len, record.removed)
-            } else {
-                if self.extent.backward && i >= skip {
-                    self.places.push(EventPlace {
-                        at,
-                        version: first_version + i,
-                        position: first_position + i,
-                    });
+        let passed = if self.extent.backward { end } else { skip };
+        let place = |at, i| EventPlace { at, version: first_version + i, position: first_position + i };
+        let mut here = (first_at, 0);
+        if passed > 0 {
+            here = (bytes.len(), u64::from(count));
+            let walked = walk(&section, first_at, count, |at, i, is_event| {
+                if i >= passed {
+                    here = here.min((at, i));
+                } else if self.extent.backward && is_event && i >= skip {
+                    self.places.push(place(at, i));
                 }
-                (record_len(rest).map_err(fault)?, 1)
-            };
-            at += len;
-            i += events;
+            });
+            walked.or_else(|fault| prove(&section, first_at, here, fault))?;
         }
-        self.here = EventPlace { at, version: first_version + i, position: first_position + i };
-        self.left = end.saturating_sub(i) as u32;
+        self.here = place(here.0, here.1);
+        self.left = end.saturating_sub(here.1) as u32;
         self.stubs = section.segment.header.rewritten;
         let id = section.bytes().get(section.id.clone()).unwrap_or_default();
         if id != self.stream.as_bytes() {
@@ -333,6 +328,50 @@ impl Cursor {
         self.section = Some(section);
         Ok(true)
     }
+}
+
+/// Shows where each record of a section stands, the how many-th event that is (of a stub, the first one), and whether it is one.
+///
+/// Lengths are all that is looked at, of all records: one that is wrong would lead to an event that is not the one it is taken
+/// for, so they must add up.
+fn walk(
+    section: &Section,
+    first_at: usize,
+    count: u32,
+    mut show: impl FnMut(usize, u64, bool),
+) -> Result<(), ReadError> {
+    let bytes = section.bytes();
+    let rewritten = section.segment.header.rewritten;
+    let (mut at, mut i) = (first_at, 0);
+    while i < u64::from(count) {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let corrupt = |fault| section.corrupt(at, fault);
+        let is_stub = rewritten && record::is_stub(rest);
+        let (len, events) = if is_stub {
+            let (record, len) = Record::decode(rest, true).map_err(corrupt)?;
+            (len, record.removed)
+        } else {
+            (record_len(rest).map_err(corrupt)?, 1)
+        };
+        show(at, i, !is_stub);
+        (at, i) = (at + len, i + events);
+    }
+    expect("end of a section's events", bytes.len() as u64, at as u64)
+        .and_then(|()| expect("number of events", u64::from(count), i))
+        .map_err(|fault| section.corrupt(at, fault))
+}
+
+/// Where lengths do not add up: whether all records up to a place, and with it the place, are sound all the same. If not, the
+/// error says which one is not.
+#[cold]
+fn prove(section: &Section, first_at: usize, place: (usize, u64), seen: ReadError) -> Result<(), ReadError> {
+    let (mut at, mut i) = (first_at, 0);
+    while at < place.0 {
+        let rest = section.bytes().get(at..).unwrap_or_default();
+        let (record, len) = Record::decode(rest, true).map_err(|fault| section.corrupt(at, fault))?;
+        (at, i) = (at + len, i + record.removed.max(1));
+    }
+    if (at, i) == place { Ok(()) } else { Err(seen) }
 }
 
 /// What [`Cursor::stop`] does, while a section is lent.

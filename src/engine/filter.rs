@@ -3,6 +3,7 @@
 //! Owns the decisions and their accounts; the cursor moves. Sources that yield only what matches need no filter by stream.
 
 use crate::engine::shared::Shared;
+use crate::error::ReadError;
 use crate::query::{Query, Scope};
 
 #[derive(Debug)]
@@ -40,12 +41,15 @@ impl Filter {
     }
 
     /// Whether a stream's events are wanted.
-    pub(crate) fn wants_stream(&self, id: &[u8], shared: &Shared) -> bool {
+    pub(crate) fn wants_stream(&self, id: &[u8], shared: &Shared) -> Result<bool, ReadError> {
         if !id.starts_with(self.prefix.as_bytes()) {
-            return false;
+            return Ok(false);
         }
-        let Some(tenant) = &self.tenant else { return true };
-        std::str::from_utf8(id).is_ok_and(|id| shared.is_of_tenant(id, tenant))
+        let Some(tenant) = &self.tenant else { return Ok(true) };
+        match std::str::from_utf8(id) {
+            Ok(id) => shared.ask_whole(|view| view.index.is_of_tenant(id, tenant)),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Whether only some types are wanted.

@@ -70,7 +70,7 @@ impl Cursor {
             let Cursor { extent, source: Source::Stream(runs), stream, event_type, verify, .. } = self else {
                 return Ok(value);
             };
-            let Some(run) = runs.next_run(extent) else { return Ok(value) };
+            let Some(run) = runs.next_run(extent)? else { return Ok(value) };
             let Run { first_version, first_position, count, .. } = run;
             let whole = extent.wanted.start <= first_version && run.last_version() < extent.wanted.end;
             let lent = if whole { runs.lend(&run, extent)? } else { None };

@@ -142,7 +142,7 @@ impl FrameSource {
             if let Some(place) = block.pop() {
                 return Ok(Some(place));
             }
-            let Some(mark) = extent.shared.ask(|view| view.index.mark_before_place(*at)) else {
+            let Some(mark) = extent.shared.ask_whole(|view| view.index.mark_before_place(*at))? else {
                 return Ok(None);
             };
             let segment = segment_at(&extent.segments, mark.segment).ok_or_else(|| missing_segment(mark))?;

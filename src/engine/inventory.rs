@@ -48,6 +48,11 @@ impl Inventory {
         Ok(inventory)
     }
 
+    /// Whether a segment is missing between others.
+    pub(crate) fn has_gap(&self) -> bool {
+        self.segments.windows(2).any(|pair| pair[1] != pair[0] + 1)
+    }
+
     /// What speaks against taking a directory without a segment for an empty one.
     pub(crate) fn evidence(&self) -> Option<String> {
         if self.has_checkpoint {

@@ -248,8 +248,8 @@ impl Shared {
 
     /// The life of the index thread: until its bell is taken away.
     pub(crate) fn run_indexing(&self, bell: &Receiver<()>) {
-        // Ahead of the first append that needs them.
-        self.learn_ids(&self.stop_indexing);
+        // Ahead of the first append that needs them, which tries again if they cannot be read.
+        let _ = self.learn_ids(&self.stop_indexing);
         loop {
             self.settle_index(&self.stop_indexing, true);
             if bell.recv().is_err() || self.stop_indexing.load(Ordering::Relaxed) {

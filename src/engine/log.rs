@@ -258,7 +258,8 @@ impl EventLog {
         Ok(self.submit_request(request, Names::default(), self.shared().options.durability))
     }
 
-    /// The same, but gives up when there is no room at once.
+    /// The same, but gives up when there is no room at once. Does no input or output, with one exception: the first append with
+    /// ids after an open waits until the recent ids have been read, which a thread of the log begins with at once.
     ///
     /// # Errors
     /// [`AppendError::Full`] when it would have to wait for room, which is made meanwhile (without background threads, by the
@@ -319,12 +320,12 @@ impl EventLog {
     ) -> Result<Pending<T>, AppendError> {
         let time = shared::now();
         let shared = self.shared();
-        if !request.ids.is_empty() {
-            // Once, and not a matter of room.
-            shared.learn_ids(&AtomicBool::new(false));
-        }
+        // Once, and not a matter of room.
+        let learned = if request.ids.is_empty() { Ok(()) } else { shared.learn_ids(&AtomicBool::new(false)) };
         let mut seq = shared.sequencer();
+        seq.ids_unread = learned.err();
         let entered = seq.try_enter(&request, time, &shared.view);
+        seq.ids_unread = None;
         let disk_full = seq.disk_full.clone();
         if let Err(Wait::Space { bytes }) = entered {
             seq.want_space(bytes);

@@ -28,6 +28,8 @@ struct Found {
     ready: Option<Ready>,
     /// What is not there, and why.
     fault: Option<IoFault>,
+    /// For how large a frame it was looked for: there may be some for who needs less.
+    asked: u64,
 }
 
 impl Shared {
@@ -64,7 +66,7 @@ impl Shared {
         seq.tail.reserved |= found.reserved;
         seq.ready = found.ready;
         match found.fault {
-            Some(fault) => seq.refuse_for_space(&fault, found.queued, &self.view),
+            Some(fault) => seq.refuse_for_space(&fault, found.queued, found.asked, &self.view),
             None if found.ready.is_some() => {
                 seq.disk_full = None;
                 seq.admit(&self.view);
@@ -83,9 +85,9 @@ impl Shared {
             let mut seq = self.sequencer();
             // Withdrawn while it may change; whoever needs it meanwhile waits in the queue.
             seq.ready = None;
-            let found = Found { queued: seq.queued, reserved: seq.tail.reserved, ready: None, fault: None };
-            let frame = seq.wants_space.take().max(seq.needs_space);
-            (seq.tail.header, found, frame.unwrap_or(0))
+            let frame = seq.wants_space.take().max(seq.needs_space).unwrap_or(0);
+            let (queued, reserved) = (seq.queued, seq.tail.reserved);
+            (seq.tail.header, Found { queued, reserved, ready: None, fault: None, asked: frame }, frame)
         };
         if !found.reserved {
             let live = self.live.lock().clone();
@@ -93,10 +95,14 @@ impl Shared {
             let fault = |error| IoFault::new("allocate", &live.segment.file_name(), &error);
             found.fault = allocated.map_err(fault).err();
             found.reserved = found.fault.is_none();
+            if !found.reserved {
+                // The last segment has none for anybody.
+                found.asked = 0;
+            }
         }
         let capacity = next_capacity(last.capacity, self.options.segment_bytes, frame);
         let ready = |spare: &Spare| Some(Ready { salt: spare.salt, capacity: spare.capacity });
-        match spare {
+        match &mut *spare {
             _ if !found.reserved => {}
             // It belongs to a batch that is on its way; the next one is made when it has gone live.
             Some(spare) if spare.salt == last.salt => {}

@@ -29,7 +29,7 @@ impl Shared {
     /// Sees to it that the index does not rest on a damaged file any more. Blocks until then. The caller holds none of the
     /// locks that `shared.rs` puts in order.
     pub(crate) fn mend(&self, damage: &Damage) {
-        let _one_at_a_time = self.mending.lock();
+        let one_at_a_time = self.mending.lock();
         let is_it =
             |view: &View| view.index.layers.iter().any(|layer| layer.header().number == damage.number());
         let (segments, end) = {
@@ -60,6 +60,8 @@ impl Shared {
         view.broken = result.as_ref().err().cloned();
         drop(view);
         if let Err(error) = result {
+            // Wakers are called now, one of which may hold the last handle: to close waits for who waits to mend.
+            drop(one_at_a_time);
             self.poison(seq, self.progress.next_batch(), PoisonCause::Index(Box::new(error)));
             return;
         }

@@ -84,22 +84,21 @@ impl MergeSource {
     }
 
     /// Looks at the first run of each stream. Called once, before the first [`MergeSource::next`].
-    pub(crate) fn start(&mut self, extent: &Extent) {
-        for source in 0..self.sources.len() {
-            self.advance(source, extent);
-        }
+    pub(crate) fn start(&mut self, extent: &Extent) -> Result<(), ReadError> {
+        (0..self.sources.len()).try_for_each(|source| self.advance(source, extent))
     }
 
     pub(crate) fn next(&mut self, extent: &Extent) -> Result<Option<Found>, ReadError> {
         let Some(Next { source, run, .. }) = self.next.pop() else { return Ok(None) };
-        self.advance(source, extent);
+        self.advance(source, extent)?;
         self.sources[source].open(&run, extent).map(Some)
     }
 
-    fn advance(&mut self, source: usize, extent: &Extent) {
-        if let Some(run) = self.sources[source].next_run(extent) {
+    fn advance(&mut self, source: usize, extent: &Extent) -> Result<(), ReadError> {
+        if let Some(run) = self.sources[source].next_run(extent)? {
             let key = if self.backward { run.first_position } else { u64::MAX - run.first_position };
             self.next.push(Next { key, source, run });
         }
+        Ok(())
     }
 }

@@ -8,6 +8,16 @@ use foldhash::fast::RandomState;
 use std::collections::{HashMap, VecDeque};
 use uuid::Uuid;
 
+/// Which of the ids of an append is its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// None: its first event carries no id.
+    None,
+    First,
+    /// Any may be, or is no id at all: the bytes are damaged.
+    Any,
+}
+
 /// An append that carried ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Remembered {
@@ -17,8 +27,7 @@ pub(crate) struct Remembered {
     pub(crate) place: Location,
     /// The batch that makes it durable; 0 if it is.
     pub(crate) batch: u64,
-    /// Its first event carries the first of the ids: the key of the append.
-    pub(crate) keyed: bool,
+    pub(crate) key: Key,
     pub(crate) ids: Box<[Uuid]>,
 }
 
@@ -64,8 +73,7 @@ impl RecentIds {
         };
         if let (Some(key), true) = (ids.first(), has_key)
             && let Some(append) = found(key)
-            && append.keyed
-            && append.ids.first() == Some(key)
+            && (append.key == Key::Any || append.key == Key::First && append.ids.first() == Some(key))
         {
             return Seen::Key { place: append.place, batch: append.batch };
         }
@@ -109,7 +117,7 @@ mod tests {
         let place = Location { segment: 1, offset: first_position * 100 };
         let ids: Box<[Uuid]> = ids.iter().map(|id| Uuid::from_u128(*id)).collect();
         let last_position = first_position + ids.len() as u64 - 1;
-        Remembered { first_position, last_position, place, batch: 7, keyed: true, ids }
+        Remembered { first_position, last_position, place, batch: 7, key: Key::First, ids }
     }
 
     #[test]

@@ -32,6 +32,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use uuid::Uuid;
 
+/// How often a read-only open lists a directory again in which a segment seemed to be missing.
+const READ_ONLY_LOOKS: usize = 5;
+
 /// A log that is ready to be shown.
 pub(crate) struct Recovered {
     pub(crate) log_id: Uuid,
@@ -77,7 +80,16 @@ pub(crate) fn recover(
     let begun = Instant::now();
     // Before the names: beside a writer, a checkpoint read later could speak of a segment that was not listed yet.
     let (checkpoint, closed) = read_checkpoint(storage)?;
-    let inventory = Inventory::take(storage).map_err(|error| open_fault("list", ".", &error))?;
+    let list = || Inventory::take(storage).map_err(|error| open_fault("list", ".", &error));
+    let mut inventory = list()?;
+    for _ in 1..READ_ONLY_LOOKS {
+        // A directory is not listed at once: beside a writer, a segment may be seen and not the one that came just before it.
+        if writable || !inventory.has_gap() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        inventory = list()?;
+    }
     let created = inventory.segments.is_empty();
     if created {
         if let Some(found) = inventory.evidence() {

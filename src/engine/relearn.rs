@@ -1,17 +1,19 @@
 //! Learning the recent ids from a log that was opened.
 //!
 //! Owns the reading of the window's frames; what is remembered of them is in `recent.rs`. No append with ids is sequenced before
-//! it is done, so that none is missing from either; an append without ids waits for it only if
-//! one with ids queues before it.
+//! it is done, so that none is missing from either; an append without ids waits for it only if one with ids queues before it.
+//! Must never forget an id because bytes beside it are damaged or were not read: its append would get in a second time.
 
 use crate::engine::frames::read_header;
-use crate::engine::recent::{RecentIds, Remembered};
+use crate::engine::recent::{Key, RecentIds, Remembered};
 use crate::engine::shared::Shared;
 use crate::engine::view::segment_at;
+use crate::error::ReadError;
 use crate::format::FIRST_FRAME;
-use crate::format::frame::FrameKind;
-use crate::format::record::Record;
-use crate::format::section::{IdBlock, SectionKind, Sections};
+use crate::format::cell::Mark;
+use crate::format::frame::{FrameHeader, FrameKind};
+use crate::format::record::{ID_BYTES, Record};
+use crate::format::section::{IdBlock, SectionEntry, SectionKind, Sections};
 use crate::segment::reader::Segment;
 use crate::types::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,88 +21,140 @@ use uuid::Uuid;
 
 impl Shared {
     /// Reads the recent ids, if nobody has. Blocks for that, or until `stop` says that nobody needs them. The caller holds no
-    /// lock.
-    pub(crate) fn learn_ids(&self, stop: &AtomicBool) {
+    /// lock. An error says that they could not be read, and that it may be tried again.
+    pub(crate) fn learn_ids(&self, stop: &AtomicBool) -> Result<(), ReadError> {
         let _one_at_a_time = self.learning.lock();
         if self.sequencer().recent.is_some() {
-            return;
+            return Ok(());
         }
-        if let Some(recent) = self.read_recent(stop) {
+        if let Some(recent) = self.read_recent(stop)? {
             self.sequencer().recent = Some(recent);
         }
+        Ok(())
     }
 
     /// The appends with ids among the last positions of the log.
-    fn read_recent(&self, stop: &AtomicBool) -> Option<RecentIds> {
+    fn read_recent(&self, stop: &AtomicBool) -> Result<Option<RecentIds>, ReadError> {
         let window = self.options.idempotency_window;
         let mut recent = RecentIds::new(window);
         let (mark, segments, visible) = self.ask(|view| {
             let from = view.visible.position.saturating_sub(window) + 1;
             Ok((view.index.mark_before(from)?, view.segments.clone(), view.visible))
         });
-        let Some(first) = segments.first() else { return Some(recent) };
+        let Some(first) = segments.first() else { return Ok(Some(recent)) };
         let from = mark.unwrap_or(Location { segment: first.header.ordinal, offset: FIRST_FRAME });
+        let mut scratch = Vec::new();
+        // The first position that was not passed yet.
+        let mut position = 1;
         for segment in segments.iter().filter(|segment| segment.header.ordinal >= from.segment) {
             let ordinal = segment.header.ordinal;
-            let start = if ordinal == from.segment { from.offset } else { FIRST_FRAME };
             let frames_end = match segment_at(&segments, ordinal + 1) {
                 Some(next) => next.header.previous.end,
                 None => visible.end.offset,
             };
-            let mut offset = start;
-            let mut scratch = Vec::new();
+            let mut offset = if ordinal == from.segment { from.offset } else { FIRST_FRAME };
+            position = position.max(segment.header.base_position);
             while offset < frames_end {
                 if stop.load(Ordering::Relaxed) {
-                    return None;
+                    return Ok(None);
                 }
-                // Only a damaged header ends the walk through a segment: nothing says where the next frame stands.
-                let Some(len) = note_frame(&mut recent, segment, offset, &mut scratch) else { break };
-                offset += len;
+                (offset, position) = match read_header(segment, offset, &mut scratch) {
+                    Ok((header, table)) => {
+                        let (len, table) = (header.frame_len(), table.to_vec());
+                        note_frame(&mut recent, segment, offset, (&header, &table), &mut scratch)?;
+                        (offset + len, header.next_position())
+                    }
+                    Err(error @ ReadError::Io(_)) => return Err(error),
+                    // It does not say where the next frame stands; the index does, of some.
+                    Err(_) => {
+                        let place = Location { segment: ordinal, offset };
+                        let mark = self.ask(|view| view.index.mark_behind_place(place));
+                        let here =
+                            |mark: &Mark| u64::from(mark.segment) == ordinal && mark.offset < frames_end;
+                        let behind = segment_at(&segments, ordinal + 1)
+                            .map_or(visible.position + 1, |next| next.header.base_position);
+                        let (end, next) = mark
+                            .filter(here)
+                            .map_or((frames_end, behind), |mark| (mark.offset, mark.position));
+                        let next = next.max(position + 1);
+                        recent.note(Remembered {
+                            first_position: position,
+                            last_position: next - 1,
+                            place,
+                            batch: 0,
+                            key: Key::Any,
+                            ids: candidates(segment.bytes(offset..end, &mut scratch)?).collect(),
+                        });
+                        (end, next)
+                    }
+                };
             }
         }
         recent.forget(visible.position);
-        Some(recent)
+        Ok(Some(recent))
     }
 }
 
-/// Remembers one frame; its length.
-fn note_frame(recent: &mut RecentIds, segment: &Segment, offset: u64, scratch: &mut Vec<u8>) -> Option<u64> {
-    let (header, table) = read_header(segment, offset, scratch).ok()?;
-    let len = header.frame_len();
+/// Remembers the ids of a frame whose header is sound.
+fn note_frame(
+    recent: &mut RecentIds,
+    segment: &Segment,
+    offset: u64,
+    (header, table): (&FrameHeader, &[u8]),
+    scratch: &mut Vec<u8>,
+) -> Result<(), ReadError> {
     if header.kind != FrameKind::Append || header.events == 0 {
-        return Some(len);
+        return Ok(());
     }
-    let table = table.to_vec();
-    let body = segment.bytes(offset + header.body_at()..offset + len, scratch).ok()?;
-    let mut ids = Vec::new();
-    let mut keyed = false;
-    let mut first = true;
-    for section in Sections::new(&table, body, header.events) {
+    let body = segment.bytes(offset + header.body_at()..offset + header.frame_len(), scratch)?;
+    let (mut ids, mut key, mut first) = (Vec::new(), Key::None, true);
+    for section in Sections::new(table, body, header.events) {
+        // A table that is sound and does not fit its body was never written.
         let Ok((entry, _, bytes)) = section else { break };
         if entry.kind != SectionKind::Events {
             continue;
         }
-        let mut at = IdBlock::skip(bytes);
-        let mut events = 0;
-        while events < u64::from(entry.events) {
-            let rest = bytes.get(at..).unwrap_or_default();
-            // As it stands: a repeat is compared with the bytes, and is told if they are damaged. Forgetting it instead
-            // would let it in a second time.
-            let Ok((record, len)) = Record::decode(rest, false) else { break };
-            keyed |= first && record.id.is_some();
-            first = false;
-            ids.extend(record.id.map(|id| Uuid::from_bytes(*id)));
-            events += record.removed.max(1);
-            at += len;
+        match ids_of(&entry, bytes) {
+            Some(found) => {
+                if first && found.first().is_some_and(Option::is_some) {
+                    key = Key::First;
+                }
+                ids.extend(found.into_iter().flatten());
+            }
+            None => {
+                key = Key::Any;
+                ids.extend(candidates(bytes));
+            }
         }
+        first = false;
     }
     recent.note(Remembered {
         first_position: header.first_position,
         last_position: header.next_position() - 1,
         place: Location { segment: segment.header.ordinal, offset },
         batch: 0,
-        keyed,
+        key,
         ids: ids.into(),
     });
-    Some(len)
+    Ok(())
+}
+
+/// The ids of a section's events, one by one, as they stand there: a repeat is compared with the bytes, and is told if they are
+/// damaged. `None` if a length is wrong, and the ids stand nobody knows where.
+fn ids_of(entry: &SectionEntry, section: &[u8]) -> Option<Vec<Option<Uuid>>> {
+    let (_, mut at) = IdBlock::decode(section, entry).ok()?;
+    let (mut ids, mut events) = (Vec::new(), 0);
+    while events < u64::from(entry.events) {
+        let (record, len) = Record::decode(section.get(at..)?, false).ok()?;
+        ids.push(record.id.map(|id| Uuid::from_bytes(*id)));
+        events += record.removed.max(1);
+        at += len;
+    }
+    (at == section.len() && events == u64::from(entry.events)).then_some(ids)
+}
+
+/// Everything in damaged bytes that may be an id: ids stand at multiples of 8. Most of it is none, and will not be asked for.
+fn candidates(bytes: &[u8]) -> impl Iterator<Item = Uuid> {
+    let raw = (0..bytes.len()).step_by(8).filter_map(|at| bytes[at..].first_chunk::<ID_BYTES>());
+    raw.map(|raw| Uuid::from_bytes(*raw))
 }

@@ -51,7 +51,7 @@ impl Repeat {
             let last_version = match entry.kind {
                 SectionKind::Events => entry.number + u64::from(entry.events) - 1,
                 SectionKind::Tombstone => entry.number,
-                _ => self.version_at(shared, i, entries, header.first_position),
+                _ => self.version_at(shared, i, entries, header.first_position)?,
             };
             runs.push(AssignedRun {
                 first_version: last_version + 1 - u64::from(entry.events),
@@ -99,17 +99,23 @@ impl Repeat {
 
     /// The version of a stream at a section without events: that behind its section with events before this one, or that
     /// before the one behind, or what it had before the frame.
-    fn version_at(&self, shared: &Shared, at: usize, entries: &[SectionEntry], position: u64) -> u64 {
+    fn version_at(
+        &self,
+        shared: &Shared,
+        at: usize,
+        entries: &[SectionEntry],
+        position: u64,
+    ) -> Result<u64, ReadError> {
         let party = self.drafts[at].party;
         let of_party = |i: &usize| self.drafts[*i].party == party && entries[*i].kind == SectionKind::Events;
         if let Some(i) = (0..at).rev().find(of_party) {
-            return entries[i].number + u64::from(entries[i].events) - 1;
+            return Ok(entries[i].number + u64::from(entries[i].events) - 1);
         }
         if let Some(i) = (at..entries.len()).find(of_party) {
-            return entries[i].number - 1;
+            return Ok(entries[i].number - 1);
         }
-        let Some(id) = self.streams.get(party as usize) else { return 0 };
+        let Some(id) = self.streams.get(party as usize) else { return Ok(0) };
         let hash = hash_of(id);
-        shared.ask(|view| view.index.version_before(id, hash, position))
+        shared.ask_whole(|view| view.index.version_before(id, hash, position))
     }
 }

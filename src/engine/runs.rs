@@ -51,22 +51,22 @@ impl RunSource {
 
     /// The next run of the stream, opened.
     pub(crate) fn next(&mut self, extent: &Extent) -> Result<Option<Found>, ReadError> {
-        match self.next_run(extent) {
+        match self.next_run(extent)? {
             Some(run) => self.open(&run, extent).map(Some),
             None => Ok(None),
         }
     }
 
     #[inline]
-    pub(crate) fn next_run(&mut self, extent: &Extent) -> Option<Run> {
+    pub(crate) fn next_run(&mut self, extent: &Extent) -> Result<Option<Run>, ReadError> {
         loop {
             if self.used == self.runs.len() {
                 if !self.by_position && !extent.wanted.contains(&self.next) {
-                    return None;
+                    return Ok(None);
                 }
-                self.copy_runs(extent);
+                self.copy_runs(extent)?;
             }
-            let run = *self.runs.get(self.used)?;
+            let Some(run) = self.runs.get(self.used).copied() else { return Ok(None) };
             self.used += 1;
             self.prefetch_next(extent);
             let (first, last) = if self.by_position {
@@ -75,27 +75,28 @@ impl RunSource {
                 (run.first_version, run.last_version())
             };
             if first < extent.wanted.end {
-                return (!extent.backward || last >= extent.wanted.start).then_some(run);
+                return Ok((!extent.backward || last >= extent.wanted.start).then_some(run));
             }
             if !extent.backward {
-                return None;
+                return Ok(None);
             }
             // Backward, runs that came after the cursor was made may be met first.
         }
     }
 
     /// Copies the next runs out of the index; none, if there are no more.
-    fn copy_runs(&mut self, extent: &Extent) {
+    fn copy_runs(&mut self, extent: &Extent) -> Result<(), ReadError> {
         let RunSource { id, hash, runs, used, next, .. } = self;
         // Forward, the cursor's end bounds what it reads; backward, it has passed all that is newer already.
-        extent.shared.ask(|view| {
+        extent.shared.ask_whole(|view| {
             runs.clear();
             view.index.copy_runs(id, *hash, *next, extent.backward, RUNS_AT_ONCE, runs)
-        });
+        })?;
         if let Some(last) = runs.last() {
             *next = if extent.backward { last.first_version - 1 } else { last.last_version() + 1 };
         }
         *used = 0;
+        Ok(())
     }
 
     /// The next run lies anywhere; fetched now, it is there when this one is done.
@@ -118,7 +119,7 @@ impl RunSource {
         &self,
         run: &Run,
         extent: &'e Extent,
-    ) -> Result<(&'e Arc<Segment>, Range<u64>), ReadError> {
+    ) -> Result<(&'e Arc<Segment>, Range<u64>, u32), ReadError> {
         let missing = || corrupt_at(run, Fault::Zeros { what: "the segment of a run" });
         let segment = segment_at(&extent.segments, u64::from(run.segment)).ok_or_else(missing)?;
         let entry_at = run.frame_offset + (FRAME_HEADER_BYTES + run.section as usize * ENTRY_BYTES) as u64;
@@ -131,21 +132,21 @@ impl RunSource {
         expect("number of events", u64::from(run.count), u64::from(entry.events)).map_err(fault)?;
         expect("length of the section", u64::from(run.section_len), u64::from(entry.len)).map_err(fault)?;
         let start = run.frame_offset + u64::from(run.section_at);
-        Ok((segment, start..start + u64::from(run.section_len)))
+        Ok((segment, start..start + u64::from(run.section_len), entry.id_checksum))
     }
 
     /// Whether these bytes, which begin at an offset of a segment, are a section of the stream; where its first event begins.
     #[inline]
-    fn prove(&self, bytes: &[u8], segment: &Segment, start: u64) -> Result<usize, ReadError> {
-        IdBlock::matches(bytes, &self.id).map_err(|fault| segment.corrupt(start, fault).into())
+    fn prove(&self, bytes: &[u8], segment: &Segment, start: u64, checksum: u32) -> Result<usize, ReadError> {
+        IdBlock::matches(bytes, &self.id, checksum).map_err(|fault| segment.corrupt(start, fault).into())
     }
 
     /// The section of a run that the index names.
     pub(crate) fn open(&self, run: &Run, extent: &Extent) -> Result<Found, ReadError> {
-        let (segment, range) = self.section(run, extent)?;
+        let (segment, range, checksum) = self.section(run, extent)?;
         let start = range.start;
         let section = fetch(segment, range, run.time, extent.owned)?;
-        let first_at = self.prove(section.bytes(), segment, start)?;
+        let first_at = self.prove(section.bytes(), segment, start, checksum)?;
         let section = Section { id: IdBlock::id_range(self.id.len()), ..section };
         let Run { first_version, first_position, count, .. } = *run;
         Ok(Found { section, first_at, first_version, first_position, count })
@@ -158,10 +159,10 @@ impl RunSource {
         if !segment_at(&extent.segments, u64::from(run.segment)).is_some_and(lends) {
             return Ok(None);
         }
-        let (segment, range) = self.section(run, extent)?;
+        let (segment, range, checksum) = self.section(run, extent)?;
         let start = range.start;
         let Some(bytes) = segment.mapped(range) else { return Ok(None) };
-        let first_at = self.prove(bytes, segment, start)?;
+        let first_at = self.prove(bytes, segment, start, checksum)?;
         Ok(Some(Lent { segment, bytes, first_at }))
     }
 }

@@ -70,16 +70,20 @@ impl Cursor {
                 let after = if query.from_now { u64::MAX } else { after };
                 let mut cursor = Cursor::log(shared, after, before, backward);
                 let merge = if query.scope_is_plain() || matches!(cursor.source, Source::Nothing) {
-                    None
+                    Ok(None)
                 } else {
-                    shared.ask(|view| MergeSource::choose(&view.index, query, &cursor.extent.wanted))
+                    shared.ask_whole(|view| MergeSource::choose(&view.index, query, &cursor.extent.wanted))
                 };
-                match merge {
-                    Some(mut merge) => {
-                        merge.start(&cursor.extent);
-                        cursor.source = Source::Merge(merge);
+                let started = merge.and_then(|mut merge| {
+                    if let Some(merge) = &mut merge {
+                        merge.start(&cursor.extent)?;
                     }
-                    None => by_stream = true,
+                    Ok(merge)
+                });
+                match started {
+                    Ok(Some(merge)) => cursor.source = Source::Merge(merge),
+                    Ok(None) => by_stream = true,
+                    Err(error) => cursor.refused = Some(error),
                 }
                 cursor
             }
@@ -104,21 +108,26 @@ impl Cursor {
         let missing = (backward && wanted.start < first && !wanted.is_empty())
             .then_some(ReadError::Truncated { first });
         let wanted = wanted.start.max(first)..wanted.end;
+        let mut unknown = None;
         let source = if wanted.is_empty() {
             Source::Nothing
         } else {
-            let at = shared.ask(|view| {
+            let at = shared.ask_whole(|view| {
                 if backward {
                     view.index.mark_behind(wanted.end - 1)
                 } else {
                     view.index.mark_before(wanted.start)
                 }
             });
+            let at = at.unwrap_or_else(|error| {
+                unknown = Some(error);
+                None
+            });
             // A mark of what came since lies behind the end.
             Source::Log(FrameSource::new(at.unwrap_or(end).min(end), end))
         };
         let mut cursor = Cursor::new(shared, segments, source, backward, wanted);
-        (cursor.refused, cursor.missing) = (refused, missing);
+        (cursor.refused, cursor.missing) = (refused.or(unknown), missing);
         cursor
     }
 }

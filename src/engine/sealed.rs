@@ -52,18 +52,6 @@ impl Recovery<'_> {
             return mismatch("ordinal", ordinal, header.ordinal);
         }
         match self.segments.last().map(|segment| segment.header) {
-            Some(before) if self.covered.as_ref().is_some_and(|covered| ordinal <= covered.to.segment) => {
-                // Of the segment before, only the header was read.
-                if header.log_id != before.log_id {
-                    return mismatch("log id", before.log_id.as_u64_pair().0, header.log_id.as_u64_pair().0);
-                }
-                if header.previous.salt != before.salt {
-                    return mismatch("salt of the segment before", before.salt, header.previous.salt);
-                }
-                if header.base_position < before.base_position {
-                    return mismatch("base position", before.base_position, header.base_position);
-                }
-            }
             Some(before) => {
                 if header.log_id != before.log_id {
                     return mismatch("log id", before.log_id.as_u64_pair().0, header.log_id.as_u64_pair().0);
@@ -72,8 +60,12 @@ impl Recovery<'_> {
                 if header.previous.salt != link.salt {
                     return mismatch("salt of the segment before", link.salt, header.previous.salt);
                 }
-                if header.previous != link {
+                if header.previous.end != link.end {
                     return mismatch("end of the segment before", link.end, header.previous.end);
+                }
+                if header.previous != link {
+                    let (expected, found) = (link.checksum.into(), header.previous.checksum.into());
+                    return mismatch("checksum of the frame before", expected, found);
                 }
                 if header.base_position != self.chain.next_position {
                     return mismatch("base position", self.chain.next_position, header.base_position);
@@ -108,14 +100,23 @@ impl Recovery<'_> {
             return Err(corrupt(ordinal, len, fault));
         }
         let new = |file| Segment::new(header, file, self.options.read_mode).map_err(|error| fault(&error));
-        if self.covers(ordinal) {
-            let segment = new(&file)?;
-            self.segments.push(Arc::new(segment));
-            return Ok(());
-        }
         read_page(&*file, footer_at, &mut page).map_err(|error| fault(&error))?;
         let footer =
             SegmentFooter::decode(&page, &header).map_err(|fault| corrupt(ordinal, footer_at, fault))?;
+        if self.covers(ordinal) {
+            // What it holds is known; that it is the one that the next segment follows is said by its footer.
+            let segment = new(&file)?;
+            self.chain = Chain {
+                checksum: footer.last_checksum,
+                next_position: footer.last_position + 1,
+                time: footer.last_time.max(self.chain.time),
+                batch_number: footer.last_batch,
+                batch_start: 0,
+            };
+            self.last_end = footer.end;
+            self.segments.push(Arc::new(segment));
+            return Ok(());
+        }
         if let Some(chain) = self.ends_with(&header, &footer)? {
             let segment = new(&file)?;
             self.note_place(&header, footer.end, chain.checksum);

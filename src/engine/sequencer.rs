@@ -12,7 +12,7 @@ use crate::engine::request::Request;
 use crate::engine::slot::Slot;
 use crate::engine::tail::Tail;
 use crate::engine::view::View;
-use crate::error::{AppendError, IoFault, Outcome, PoisonCause};
+use crate::error::{AppendError, IoFault, Outcome, PoisonCause, ReadError};
 use crate::format::frame::FRAME_HEADER_BYTES;
 use crate::format::section::ENTRY_BYTES;
 use crate::format::segment::{Link, SegmentHeader};
@@ -98,6 +98,8 @@ pub(crate) struct Sequencer {
     pub(crate) obstacle: Option<Obstacle>,
     /// The ids that callers gave to events near the end. `None` until they have been read from the log.
     pub(crate) recent: Option<RecentIds>,
+    /// Why they could not be read just now, for the append that asked for it.
+    pub(crate) ids_unread: Option<ReadError>,
     pub(crate) lazies: Arc<Lazies>,
     heads: Heads,
     pub(crate) table: Vec<u8>,
@@ -147,6 +149,7 @@ impl Sequencer {
             last_creation: 0,
             obstacle: None,
             recent: None,
+            ids_unread: None,
             lazies: Arc::default(),
             heads: Heads::default(),
             table: Vec::new(),
@@ -252,11 +255,14 @@ impl Sequencer {
             return;
         }
         self.needs_space = None;
-        while let Some(slot) = self.queue.pop_front() {
+        // It stays in the queue meanwhile: a storage that panics must not keep its answer from it.
+        while let Some(slot) = self.queue.front().cloned() {
             match slot.admit(|request, now| self.sequence(request, now, slot.follows, view)) {
-                Ok(waker) => self.to_wake.extend(waker),
+                Ok(waker) => {
+                    self.queue.pop_front();
+                    self.to_wake.extend(waker);
+                }
                 Err(wait) => {
-                    self.queue.push_front(slot);
                     if let Wait::Space { bytes } = wait {
                         self.need_space(bytes);
                     }
@@ -267,12 +273,13 @@ impl Sequencer {
     }
 
     /// Tells the append that waits for space that there is none, and lets the next ones try. Only those are refused that had
-    /// come before it was looked for, which are the first `queued`: for the others, it is looked for anew.
-    pub(crate) fn refuse_for_space(&mut self, fault: &IoFault, queued: u64, view: &RwLock<View>) {
+    /// come before it was looked for, which are the first `queued`, and need as much as was `asked` for: for the others, it is
+    /// looked for anew.
+    pub(crate) fn refuse_for_space(&mut self, fault: &IoFault, queued: u64, asked: u64, view: &RwLock<View>) {
         self.disk_full = Some(fault.clone());
         // The space may have been wanted for what is set lazily: only who needs it himself is refused.
         self.admit(view);
-        while self.needs_space.is_some()
+        while self.needs_space.is_some_and(|needs| needs >= asked)
             && self.queue.front().is_some_and(|slot| slot.number < queued)
             && let Some(slot) = self.queue.pop_front()
         {
@@ -337,7 +344,12 @@ impl Sequencer {
             return Ok(None);
         }
         let end = self.appended();
-        let recent = self.recent.as_mut().ok_or(Obstacle::IdsUnread)?;
+        let Some(recent) = &mut self.recent else {
+            let unread = self.ids_unread.take().zip(request.ids.first());
+            let (error, id) = unread.ok_or(Obstacle::IdsUnread)?;
+            let error = AppendError::OriginalUnreadable { id: *id, error: Box::new(error) };
+            return Ok(Some(Sequenced::refused(error)));
+        };
         let (result, batch, place) = match recent.look_up(&request.ids, request.has_key, end) {
             Seen::New => return Ok(None),
             Seen::Key { place, batch } => (Err(AppendError::EmptyBatch), batch, Some(place)),

@@ -133,7 +133,10 @@ impl Shared {
         if seq.poisoned.is_none() {
             seq.poisoned = Some((batch, cause.clone()));
             self.lazies.end();
-            seq.to_wake.extend(self.watchers.end(Over::Poisoned(cause)));
+            // What is on its way may still come, and be seen: whoever drives it ends them.
+            if !seq.driving || seq.is_driven_here() {
+                seq.to_wake.extend(self.watchers.end(Over::Poisoned(cause)));
+            }
             if let Some(error) = seq.refusal() {
                 seq.refuse_queue(&error);
             }

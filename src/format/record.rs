@@ -14,7 +14,7 @@ pub(crate) const RECORD_HEAD_BYTES: usize = 16;
 pub(crate) const FLAG_ID: u16 = 1;
 pub(crate) const FLAG_ATTRIBUTES: u16 = 1 << 1;
 pub(crate) const FLAG_REMOVED: u16 = 1 << 15;
-const ID_BYTES: usize = 16;
+pub(crate) const ID_BYTES: usize = 16;
 
 /// Attribute tags from here on change what the payload means.
 const TAG_MUST_KNOW: u16 = 0x8000;

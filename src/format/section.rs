@@ -143,16 +143,18 @@ impl<'a> IdBlock<'a> {
     }
 
     /// Whether the block at the start of a section is that of this stream; the length it takes. For readers who know
-    /// the id: comparing it byte by byte is a better check than its checksum.
-    pub(crate) fn matches(section: &[u8], id: &str) -> Result<usize, Fault> {
+    /// the id: comparing it byte by byte is a better check than its checksum, which is compared for the sake of the lengths.
+    pub(crate) fn matches(section: &[u8], id: &str, checksum: u32) -> Result<usize, Fault> {
         let outside =
             |found: usize| Fault::Length { what: "id block", found: found as u64, max: section.len() as u64 };
         let head: &[u8; ID_BLOCK_HEAD] = section.first_chunk().ok_or_else(|| outside(ID_BLOCK_HEAD))?;
         let (id_len, tenant_len) = (usize::from(u16_at(head, 0)), usize::from(u16_at(head, 2)));
-        let used = padded(ID_BLOCK_HEAD + id_len + tenant_len);
+        let end = ID_BLOCK_HEAD + id_len + tenant_len;
+        let used = padded(end);
         at_most("id block", section.len() as u64, used as u64)?;
         let same = section[Self::id_range(id_len)] == *id.as_bytes();
         expect("whether the section is of this stream", 1, u64::from(same))?;
+        expect_checksum("id block", crc32(&section[..end]), checksum)?;
         Ok(used)
     }
 

@@ -171,11 +171,11 @@ impl Index {
     }
 
     /// The last mark of which `before` says yes, which ascends with the log; and the first of which it says no.
-    fn marks_around(&self, before: impl Fn(&Mark) -> bool) -> Looked<(Option<Location>, Option<Location>)> {
+    fn marks_around(&self, before: impl Fn(&Mark) -> bool) -> Looked<(Option<Mark>, Option<Mark>)> {
         let mut next = None;
         let mut found = |around: (Option<Mark>, Option<Mark>)| {
             next = around.1.or(next);
-            around.0.is_some().then_some((around.0.map(location), next.map(location)))
+            around.0.is_some().then_some((around.0, next))
         };
         for part in self.in_memory() {
             if let Some(found) = found(part.marks.around(&before)) {
@@ -187,23 +187,28 @@ impl Index {
                 return Ok(found);
             }
         }
-        Ok((None, next.map(location)))
+        Ok((None, next))
     }
 
     /// The last marked frame that does not begin behind `position`: the event stands there or later. `None` if the log begins
     /// behind it.
     pub(crate) fn mark_before(&self, position: u64) -> Result<Option<Location>, Damage> {
-        Ok(self.marks_around(|mark| mark.position <= position)?.0)
+        Ok(self.marks_around(|mark| mark.position <= position)?.0.map(location))
     }
 
     /// The first marked frame that begins behind `position`, if there is one: the event stands before it.
     pub(crate) fn mark_behind(&self, position: u64) -> Result<Option<Location>, Damage> {
-        Ok(self.marks_around(|mark| mark.position <= position)?.1)
+        Ok(self.marks_around(|mark| mark.position <= position)?.1.map(location))
     }
 
     /// The marked frame before this place, for walking backwards.
     pub(crate) fn mark_before_place(&self, place: Location) -> Result<Option<Location>, Damage> {
-        Ok(self.marks_around(|mark| location(*mark) < place)?.0)
+        Ok(self.marks_around(|mark| location(*mark) < place)?.0.map(location))
+    }
+
+    /// The first marked frame behind this place, for going on where a frame does not say how long it is.
+    pub(crate) fn mark_behind_place(&self, place: Location) -> Result<Option<Mark>, Damage> {
+        Ok(self.marks_around(|mark| location(*mark) <= place)?.1)
     }
 }
 

@@ -207,11 +207,13 @@ impl File for DiskFile {
 
     fn allocate(&self, len: u64) -> io::Result<()> {
         let old = self.len()?;
-        if let Some(result) = reserve(&self.file, len) {
-            return result;
-        }
         // What lies below the old length was filled when it was made, by this same branch.
-        self.fill(old, len)
+        let result = reserve(&self.file, len).unwrap_or_else(|| self.fill(old, len));
+        if result.is_err() {
+            // ext4 keeps what it got, and the longer length with it.
+            let _ = self.file.set_len(old);
+        }
+        result
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize> {

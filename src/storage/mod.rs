@@ -74,6 +74,9 @@ pub trait File: Debug + Send + Sync {
 
     /// Makes the file at least `len` bytes long and reserves the space, so that writes below `len` cannot fail for lack
     /// of it. Bytes that were not there before read as zeros. Never a sparse file. Durable after [`File::sync`].
+    ///
+    /// All or nothing: if it fails, the file is as long as before, and what was reserved in part is given back, or a disk that
+    /// was full for a moment would stay full. Nothing is written to the file meanwhile.
     fn allocate(&self, len: u64) -> io::Result<()>;
 
     /// Writes some of `bytes` at `offset` and says how many. Fewer than all is legal, as is
