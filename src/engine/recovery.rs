@@ -117,7 +117,7 @@ pub(crate) fn recover(
             index: Index::new(files.layers.clone()),
             segments: Vec::with_capacity(ordinals.len()),
             chain: Chain::default(),
-            last_end: 0,
+            last_end: None,
             frames: 0,
             checkpoint: None,
             checkpoint_met: false,
@@ -253,8 +253,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) segments: Vec<Arc<Segment>>,
     /// The chain as far as it was walked.
     pub(crate) chain: Chain,
-    /// Where the frames of the segment before end.
-    pub(crate) last_end: u64,
+    /// Where the frames of the segment before end; `None` if that is not known.
+    pub(crate) last_end: Option<u64>,
     pub(crate) frames: u64,
     pub(crate) checkpoint: Option<Checkpoint>,
     pub(crate) checkpoint_met: bool,
@@ -376,7 +376,7 @@ impl Recovery<'_> {
     /// Takes over what a walk found.
     pub(crate) fn pass(&mut self, walk: &Walk, begun: u64) {
         self.chain = walk.chain;
-        self.last_end = walk.end;
+        self.last_end = Some(walk.end);
         self.frames += walk.frames - begun;
     }
 

@@ -56,19 +56,24 @@ impl Recovery<'_> {
                 if header.log_id != before.log_id {
                     return mismatch("log id", before.log_id.as_u64_pair().0, header.log_id.as_u64_pair().0);
                 }
-                let link = Link { salt: before.salt, end: self.last_end, checksum: self.chain.checksum };
-                if header.previous.salt != link.salt {
-                    return mismatch("salt of the segment before", link.salt, header.previous.salt);
+                let previous = header.previous;
+                if previous.salt != before.salt {
+                    return mismatch("salt of the segment before", before.salt, previous.salt);
                 }
-                if header.previous.end != link.end {
-                    return mismatch("end of the segment before", link.end, header.previous.end);
+                if header.base_position < before.base_position {
+                    return mismatch("base position", before.base_position, header.base_position);
                 }
-                if header.previous != link {
-                    let (expected, found) = (link.checksum.into(), header.previous.checksum.into());
-                    return mismatch("checksum of the frame before", expected, found);
-                }
-                if header.base_position != self.chain.next_position {
-                    return mismatch("base position", self.chain.next_position, header.base_position);
+                if let Some(end) = self.last_end {
+                    if previous.end != end {
+                        return mismatch("end of the segment before", end, previous.end);
+                    }
+                    let (expected, found) = (self.chain.checksum.into(), previous.checksum.into());
+                    if found != expected {
+                        return mismatch("checksum of the frame before", expected, found);
+                    }
+                    if header.base_position != self.chain.next_position {
+                        return mismatch("base position", self.chain.next_position, header.base_position);
+                    }
                 }
             }
             None if ordinal == 1 => {
@@ -101,26 +106,29 @@ impl Recovery<'_> {
         }
         let new = |file| Segment::new(header, file, self.options.read_mode).map_err(|error| fault(&error));
         read_page(&*file, footer_at, &mut page).map_err(|error| fault(&error))?;
-        let footer =
-            SegmentFooter::decode(&page, &header).map_err(|fault| corrupt(ordinal, footer_at, fault))?;
+        let footer = SegmentFooter::decode(&page, &header);
         if self.covers(ordinal) {
-            // What it holds is known; that it is the one that the next segment follows is said by its footer.
+            // What it holds is known; that it is the one that the next segment follows is said by its footer. If that cannot be
+            // read, as much is compared as can be: its events are there, and each proves itself.
+            if let Ok(footer) = &footer {
+                self.chain = Chain {
+                    checksum: footer.last_checksum,
+                    next_position: footer.last_position.saturating_add(1),
+                    time: footer.last_time.max(self.chain.time),
+                    batch_number: footer.last_batch,
+                    batch_start: 0,
+                };
+            }
+            self.last_end = footer.ok().map(|footer| footer.end);
             let segment = new(&file)?;
-            self.chain = Chain {
-                checksum: footer.last_checksum,
-                next_position: footer.last_position + 1,
-                time: footer.last_time.max(self.chain.time),
-                batch_number: footer.last_batch,
-                batch_start: 0,
-            };
-            self.last_end = footer.end;
             self.segments.push(Arc::new(segment));
             return Ok(());
         }
+        let footer = footer.map_err(|fault| corrupt(ordinal, footer_at, fault))?;
         if let Some(chain) = self.ends_with(&header, &footer)? {
             let segment = new(&file)?;
             self.note_place(&header, footer.end, chain.checksum);
-            (self.chain, self.last_end) = (chain, footer.end);
+            (self.chain, self.last_end) = (chain, Some(footer.end));
             self.segments.push(Arc::new(segment));
             return Ok(());
         }
