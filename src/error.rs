@@ -394,7 +394,8 @@ pub enum PoisonCause {
     /// A thread that was committing panicked.
     #[error("a committing thread panicked")]
     Panic,
-    /// A file of the index is damaged, and so is the log from which it would be made anew.
+    /// A file of the index is damaged, and so is the log from which it would be made anew. What can fail says so from now on;
+    /// what cannot (versions, infos, lists and counts of streams) tells of the part before the damage only.
     #[error("the index cannot be made anew: {0}")]
     Index(Box<ReadError>),
 }
