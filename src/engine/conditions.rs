@@ -9,7 +9,7 @@ use crate::engine::sequencer::Sequencer;
 use crate::engine::view::View;
 use crate::error::AppendError;
 use crate::format::section::SectionKind;
-use crate::index::streams::state_in;
+use crate::index::streams::{TOGETHER, prefetch_in, state_in};
 use crate::types::NUMBER_MAX;
 use parking_lot::RwLock;
 use smallvec::SmallVec;
@@ -25,14 +25,14 @@ impl Sequencer {
         // Taken when it is needed: while a batch is being shown, others may not look.
         let mut guard = None;
         let mut rests_on = 0;
+        // Of many streams, what memory has to bring for the last one is on its way while the first one is looked at.
         if request.streams.len() > 1 {
-            let strange = request
-                .streams
-                .iter()
-                .filter(|party| self.last_heads.get(request.streams.id(party), party.hash).is_none());
-            let strange: SmallVec<[u64; 128]> = strange.map(|party| party.hash).collect();
-            if !strange.is_empty() {
-                guard.get_or_insert_with(|| view.read()).index.prefetch(&strange);
+            let unknown = |party: &&_| self.last_heads.get(request.streams.id(party), party.hash).is_none();
+            let hashes: SmallVec<[u64; 128]> =
+                request.streams.iter().filter(unknown).map(|party| party.hash).collect();
+            for hashes in hashes.chunks(TOGETHER) {
+                let layers = &guard.get_or_insert_with(|| view.read()).index.layers;
+                prefetch_in(layers, hashes.iter().copied());
             }
         }
         for party in &*request.streams {

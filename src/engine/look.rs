@@ -8,13 +8,10 @@ use crate::engine::view::{Segments, View};
 use crate::error::ReadError;
 use crate::index::Looked;
 use crate::index::state::StreamState;
-use crate::index::streams::{hash_of, state_in, version_in};
+use crate::index::streams::{TOGETHER, hash_of, prefetch_in, state_in, version_in};
 use crate::index::versions::Known;
 use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// How many streams are looked for together: enough to keep memory busy, and no more than the nearest cache holds.
-const GROUP: usize = 16;
 
 impl Shared {
     /// Looks until what is looked at is sound. `look` holds no lock while this mends.
@@ -81,9 +78,9 @@ impl Shared {
     /// The versions of streams, in their order; 0 for those that nobody knows.
     pub(crate) fn versions<S: AsRef<str>>(&self, ids: &[S]) -> Vec<u64> {
         let mut versions = Vec::with_capacity(ids.len());
-        for group in ids.chunks(GROUP) {
+        for group in ids.chunks(TOGETHER) {
             let hashed = group.iter().map(|id| (id.as_ref(), hash_of(id.as_ref())));
-            let hashed: SmallVec<[_; GROUP]> = hashed.collect();
+            let hashed: SmallVec<[_; TOGETHER]> = hashed.collect();
             let found = self.sound(|| self.look_for_versions(&hashed));
             versions.extend(found.into_iter().map(Option::unwrap_or_default));
         }
@@ -91,17 +88,16 @@ impl Shared {
     }
 
     /// The versions of a few streams, by the index. What memory has to bring for one is on its way while others are asked for.
-    fn look_for_versions(&self, ids: &[(&str, u64)]) -> Looked<SmallVec<[Option<u64>; GROUP]>> {
+    fn look_for_versions(&self, ids: &[(&str, u64)]) -> Looked<SmallVec<[Option<u64>; TOGETHER]>> {
         let (mut versions, layers) = {
             let view = self.view.read();
-            ids.iter().for_each(|(_, hash)| view.index.layers.iter().for_each(|layer| layer.prefetch(*hash)));
             let entries = ids.iter().map(|(id, hash)| view.index.entry(id, *hash));
             let versions = entries.map(|entry| entry.map(|entry| entry.state.version));
-            (versions.collect::<SmallVec<[_; GROUP]>>(), view.index.layers.clone())
+            (versions.collect::<SmallVec<[_; TOGETHER]>>(), view.index.layers.clone())
         };
         // Pages of the files may have to come from the disk: not under a lock.
-        let sought = || ids.iter().zip(&versions).filter(|(_, known)| known.is_none());
-        sought().for_each(|((_, hash), _)| layers.iter().for_each(|layer| layer.prefetch_row(*hash)));
+        let sought = ids.iter().zip(&versions).filter(|(_, known)| known.is_none());
+        prefetch_in(&layers, sought.map(|((_, hash), _)| *hash));
         for ((id, hash), version) in ids.iter().zip(&mut versions).filter(|(_, known)| known.is_none()) {
             *version = Some(version_in(&layers, id, *hash)?);
         }

@@ -47,14 +47,6 @@ impl Index {
         found.or_else(|| self.frozen.iter().rev().find_map(|frozen| frozen.overlay.find(id, hash)))
     }
 
-    /// Tells the processor which streams will be asked for in files.
-    pub(crate) fn prefetch(&self, hashes: &[u64]) {
-        for hashes in hashes.chunks(16) {
-            hashes.iter().for_each(|hash| self.layers.iter().for_each(|layer| layer.prefetch(*hash)));
-            hashes.iter().for_each(|hash| self.layers.iter().for_each(|layer| layer.prefetch_row(*hash)));
-        }
-    }
-
     /// The state of a registered stream.
     pub(crate) fn state(&self, id: &str, hash: u64) -> Looked<Option<StreamState>> {
         match self.entry(id, hash) {
@@ -93,6 +85,15 @@ impl Index {
         }
         Ok(Details { origin: origin.unwrap_or_default(), ..details })
     }
+}
+
+/// How many streams are looked for together: enough to keep memory busy, and no more than the nearest cache holds.
+pub(crate) const TOGETHER: usize = 16;
+
+/// Tells the processor which few streams will be looked for in layers: their buckets first, then the rows that those lead to.
+pub(crate) fn prefetch_in(layers: &[Arc<Layer>], hashes: impl Iterator<Item = u64> + Clone) {
+    hashes.clone().for_each(|hash| layers.iter().for_each(|layer| layer.prefetch(hash)));
+    hashes.for_each(|hash| layers.iter().for_each(|layer| layer.prefetch_row(hash)));
 }
 
 /// The state of a stream that layers speak of.
