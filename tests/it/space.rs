@@ -1,7 +1,7 @@
 //! Space ahead of need: that whoever needs a new segment gets one, and that zeros are where they help.
 
 use crate::simdisk::SimDisk;
-use annals::storage::{Memory, Storage};
+use annals::storage::{Disk, Memory, Storage};
 use annals::{AppendError, EventLog, ExpectedVersion, NewEvent, Options};
 use proving::{Gated, Hooked};
 use std::io::ErrorKind;
@@ -281,6 +281,86 @@ fn a_segment_that_cannot_grow_will_do_for_others() {
     assert_eq!(first.wait().unwrap().last_version, 2);
     assert!(matches!(too_large.wait(), Err(AppendError::DiskFull(_))));
     assert_eq!(next.wait().unwrap().last_version, 3);
+}
+
+/// A log whose last segment has no room for 40 000 bytes more, and how many of the next attempts to make a segment, or to let
+/// one grow, find the disk full.
+fn nearly_full() -> (EventLog, Arc<AtomicU64>) {
+    let fails = Arc::new(AtomicU64::new(0));
+    let hooked = {
+        let fails = fails.clone();
+        Hooked::new(move |operation, name| {
+            let at_spare = operation == "allocate" && name.starts_with("spare");
+            let one = |left: u64| left.checked_sub(1);
+            let fails = at_spare && fails.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one).is_ok();
+            if fails { full() } else { Ok(()) }
+        })
+    };
+    let options = Options::new().background(false).segment_bytes(64 << 10);
+    let log = options.open_storage(Arc::new(hooked)).unwrap();
+    log.append("s", ANY, &[NewEvent::new("T", &[1; 40_000])]).unwrap();
+    (log, fails)
+}
+
+/// The same, and the next segment is not there, either.
+fn full_for_a_moment() -> (EventLog, Arc<AtomicU64>) {
+    let (log, fails) = nearly_full();
+    let append = || log.append("s", ANY, &[NewEvent::new("T", &[1; 40_000])]);
+    fails.store(u64::MAX, Ordering::SeqCst);
+    // Into the segment that was made ahead.
+    append().unwrap();
+    assert!(matches!(append(), Err(AppendError::DiskFull(_))));
+    fails.store(0, Ordering::SeqCst);
+    (log, fails)
+}
+
+/// What a huge append needs and does not get is not what a small one behind it needs, though neither has a segment yet.
+#[test]
+fn a_small_append_is_not_refused_for_a_huge_one() {
+    let (log, fails) = full_for_a_moment();
+    let submit = |bytes| log.submit("s", ANY, &[NewEvent::new("T", &vec![1; bytes])]).unwrap();
+    fails.store(1, Ordering::SeqCst);
+    let (huge, small) = (submit(1 << 20), submit(40_000));
+    assert!(matches!(huge.wait(), Err(AppendError::DiskFull(_))));
+    let told = small.wait().map(|appended| appended.last_version);
+    assert_eq!((told, fails.load(Ordering::SeqCst)), (Ok(3), 0));
+}
+
+/// Nor is what the segment that is there cannot grow to.
+#[test]
+fn a_middling_append_is_not_refused_for_a_huge_one() {
+    let (log, fails) = nearly_full();
+    let submit = |bytes| log.submit("s", ANY, &[NewEvent::new("T", &vec![1; bytes])]).unwrap();
+    fails.store(1, Ordering::SeqCst);
+    let (huge, middling) = (submit(1 << 20), submit(80_000));
+    assert!(matches!(huge.wait(), Err(AppendError::DiskFull(_))));
+    let told = middling.wait().map(|appended| appended.last_version);
+    assert_eq!((told, fails.load(Ordering::SeqCst)), (Ok(2), 0));
+}
+
+/// Nor is what somebody wanted who did not wait.
+#[test]
+fn a_small_append_is_not_refused_for_an_attempt() {
+    let (log, fails) = full_for_a_moment();
+    fails.store(1, Ordering::SeqCst);
+    let attempt = log.try_submit("s", ANY, &[NewEvent::new("T", &vec![1; 1 << 20])]);
+    assert!(matches!(attempt, Err(AppendError::DiskFull(_))), "{attempt:?}");
+    let told = log.append("s", ANY, &[NewEvent::new("T", &[1; 40_000])]);
+    let told = told.map(|appended| appended.last_version);
+    assert_eq!((told, fails.load(Ordering::SeqCst)), (Ok(3), 0));
+}
+
+/// A file that cannot get all of what is asked for is as long as before. Asked of a file system in memory, which has less than
+/// that and says so at once: others would take all there is before they do.
+#[cfg(target_os = "linux")]
+#[test]
+fn space_is_reserved_whole_or_not_at_all() {
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let disk = Disk::open(dir.path(), false).unwrap();
+    let file = disk.create("x").unwrap();
+    file.allocate(8192).unwrap();
+    assert!(file.allocate(1 << 50).is_err());
+    assert_eq!(file.len().unwrap(), 8192);
 }
 
 /// No append is refused for an attempt to find space that had begun before it came.
