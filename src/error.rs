@@ -365,6 +365,11 @@ impl std::fmt::Display for Revision {
 }
 
 impl AppendError {
+    /// An append with this id may have been made, and cannot be looked at.
+    pub(crate) fn unreadable(id: Uuid, error: ReadError) -> AppendError {
+        AppendError::OriginalUnreadable { id, error: Box::new(error) }
+    }
+
     /// What an append is told for which no segment could be made ready.
     pub(crate) fn no_segment(fault: IoFault) -> AppendError {
         if fault.is_disk_full() {

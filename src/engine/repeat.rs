@@ -19,7 +19,7 @@ impl Repeat {
         match self.compare(shared) {
             Ok(Some(assigned)) => Ok(assigned),
             Ok(None) => Err(AppendError::IdReused { id: self.key }),
-            Err(error) => Err(AppendError::OriginalUnreadable { id: self.key, error: Box::new(error) }),
+            Err(error) => Err(AppendError::unreadable(self.key, error)),
         }
     }
 

@@ -345,10 +345,8 @@ impl Sequencer {
         }
         let end = self.appended();
         let Some(recent) = &mut self.recent else {
-            let unread = self.ids_unread.take().zip(request.ids.first());
-            let (error, id) = unread.ok_or(Obstacle::IdsUnread)?;
-            let error = AppendError::OriginalUnreadable { id: *id, error: Box::new(error) };
-            return Ok(Some(Sequenced::refused(error)));
+            let error = self.ids_unread.take().ok_or(Obstacle::IdsUnread)?;
+            return Ok(Some(Sequenced::refused(AppendError::unreadable(request.ids[0], error))));
         };
         let (result, batch, place) = match recent.look_up(&request.ids, request.has_key, end) {
             Seen::New => return Ok(None),

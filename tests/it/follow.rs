@@ -1,13 +1,15 @@
 //! Subscriptions: what is there, then what comes, each event once and in order.
 //!
-//! Owns the behaviour of one subscription; many at once are in `day.rs`.
+//! Owns the behaviour of one subscription, and the read-only open beside a writer; many subscriptions at once are in `day.rs`.
 
-use annals::{EventLog, ExpectedVersion, NewEvent, Next, Options, Query, ReadError, Subscription};
+use annals::storage::{File, Lock, Memory, Storage};
+use annals::{EventLog, ExpectedVersion, NewEvent, Next, OpenError, Options, Query, ReadError, Subscription};
 use futures_core::Stream;
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
@@ -226,6 +228,75 @@ fn a_read_only_log_gives_what_it_shows_and_ends() {
     let mut subscription = log.subscribe(&Query::everything());
     assert_eq!(next(&mut subscription).0, 1);
     ended(&mut subscription);
+}
+
+/// A directory that leaves out one name, so many times, when it is listed: beside a writer, that is how one may look.
+#[derive(Debug, Clone)]
+struct Blinking {
+    memory: Memory,
+    unseen: String,
+    times: Arc<AtomicU64>,
+}
+
+impl Storage for Blinking {
+    fn name(&self) -> String {
+        self.memory.name()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = self.memory.list()?;
+        if self.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |times| times.checked_sub(1)).is_ok() {
+            names.retain(|name| *name != self.unseen);
+        }
+        Ok(names)
+    }
+
+    fn try_lock(&self) -> io::Result<Option<Lock>> {
+        self.memory.try_lock()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.memory.create(name)
+    }
+
+    fn open(&self, name: &str, write: bool) -> io::Result<Arc<dyn File>> {
+        self.memory.open(name, write)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.memory.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.memory.remove(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.memory.sync_directory()
+    }
+}
+
+#[test]
+fn a_gap_that_only_a_listing_shows_keeps_no_reader_out() {
+    let options = Options::new().background(false).segment_bytes(64 << 10);
+    let memory = Memory::new();
+    let log = options.open_storage(Arc::new(memory.clone())).unwrap();
+    (0..6).for_each(|_| _ = log.append("s", ANY, &[NewEvent::new("T", &[1; 20 << 10])]).unwrap());
+    log.close().unwrap();
+    let blinking = |times| Blinking {
+        memory: memory.clone(),
+        unseen: crate::shelf::segment_name(2),
+        times: Arc::new(AtomicU64::new(times)),
+    };
+    let missing = OpenError::MissingSegment { ordinal: 2 };
+    for times in [1, 2] {
+        let log = options.open_storage_read_only(Arc::new(blinking(times))).unwrap();
+        assert_eq!((log.recovery().segments, log.read_all(0).into_iter().count()), (3, 6));
+        // Nobody writes beside a writer: what he does not see is not there.
+        assert_eq!(options.open_storage(Arc::new(blinking(times))).unwrap_err(), missing);
+    }
+    assert_eq!(options.open_storage_read_only(Arc::new(blinking(u64::MAX))).unwrap_err(), missing);
+    assert_eq!(options.open_storage(Arc::new(memory)).unwrap().last_position(), 6);
 }
 
 /// An executor of one task: runs it on the calling thread, parked while it waits.

@@ -2,7 +2,7 @@
 
 use crate::scribe::*;
 use crate::shelf::*;
-use annals::{EventLog, ExpectedVersion, NewEvent, OpenError, Query, Uuid};
+use annals::{EventLog, ExpectedVersion, Fault, NewEvent, OpenError, Query, ReadError, Uuid};
 use std::sync::Arc;
 
 const LOG_ID: [u8; 16] = *b"0123456789abcdef";
@@ -290,4 +290,90 @@ fn a_repeat_about_a_stream_that_was_ended_is_answered_as_the_first_time() {
     log.tombstone("b", any).unwrap();
     assert_eq!(write().streams[1], first);
     assert_eq!((first.first_version, first.last_version), (2, 1));
+}
+
+/// A log that went two ways has two segments of one number, which begin alike. The one is refused among the others, and what is
+/// told of it is so: also where index files speak for what it holds.
+#[test]
+fn a_segment_of_a_fork_is_refused_with_index_files_and_without() {
+    let indexed = || options().index_after_bytes(4 << 10);
+    let grown = |files: &Files, payload: &[u8], events: usize| {
+        let memory = shelve(files);
+        let log = indexed().open_storage(Arc::new(memory.clone())).unwrap();
+        let event = NewEvent::new("T", payload);
+        (0..events).for_each(|_| _ = log.append("s", ExpectedVersion::Any, &[event]).unwrap());
+        log.close().unwrap();
+        files_of(&memory)
+    };
+    let (second, third) = (segment_name(2), segment_name(3));
+    let root = grown(&Files::new(), &[0; 700], 120);
+    let taken = grown(&root, &[1; 700], 300);
+    assert!(root.contains_key(&second) && taken.contains_key(&third));
+    // As long as the one whose place it takes, and of another length.
+    for (len, what) in [(700, "checksum of the frame before"), (720, "end of the segment before")] {
+        let other = grown(&root, &vec![2; len], 300);
+        let mut files = taken.clone();
+        files.insert(second.clone(), other[&second].clone());
+        let next = Header::decode(&files[&third]).unwrap();
+        let (header, page) = (Header::decode(&files[&second]).unwrap(), &files[&second][(64 << 10) - PAGE..]);
+        let footer = Footer::decode(page, &header).unwrap();
+        let (expected, found) = match len {
+            700 => (footer.checksum.into(), next.previous_checksum.into()),
+            _ => (footer.end, next.previous_end),
+        };
+        assert_ne!(expected, found);
+        let told = OpenError::ChainMismatch { ordinal: 3, fault: Fault::Field { what, expected, found } };
+        let mut bare = files.clone();
+        bare.retain(|name, _| name.ends_with(".seg"));
+        for files in [files, bare] {
+            let error = indexed().open_storage(Arc::new(shelve(&files))).unwrap_err();
+            assert_eq!(error, told, "{} files", files.len());
+        }
+    }
+}
+
+/// Whoever spent the budget before he came to where the log begins has not asked for what was removed.
+#[test]
+fn a_budget_that_ends_before_the_beginning_of_a_retained_log_is_no_truncation() {
+    let header =
+        Header { ordinal: 3, base_position: 11, previous_salt: 5, previous_end: 9000, ..writer().header };
+    let mut writer = Writer::new(header, 40);
+    let begins = Section::control(LOG_STARTS_AT, "", 0, &[3u64.to_le_bytes(), 11u64.to_le_bytes()].concat());
+    writer.batch().append(5, vec![begins, events("a", 1, 1), events("a", 2, 1)]);
+    (1..=4).for_each(|version| {
+        _ = writer.batch().append(5, vec![events("b", version, 1), events("c", version, 1)])
+    });
+    let log = open(&shelve(&Files::from([(segment_name(3), writer.image())]))).unwrap();
+    let truncated = Some(ReadError::Truncated { first: 11 });
+    let query = Query::prefix("a").backward();
+    let positions = |query: &Query| {
+        let mut cursor = log.read(query);
+        let mut given = Vec::new();
+        let error = loop {
+            match cursor.next() {
+                Ok(Some(event)) => given.push(event.position()),
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        (given, error, cursor.stopped_at())
+    };
+    assert_eq!(positions(&query), (vec![12, 11], truncated.clone(), None), "of all that there is no more");
+    // Eight sections of other streams are passed over first.
+    for budget in 1..=8 {
+        assert_eq!(positions(&query.clone().budget(budget)), (vec![], None, Some(21 - budget)), "{budget}");
+    }
+    assert_eq!(positions(&query.clone().budget(9)), (vec![12], None, Some(12)));
+    for budget in 1..=11 {
+        let (mut all, mut place) = (Vec::new(), u64::MAX);
+        let end = loop {
+            let (given, error, stopped_at) = positions(&query.clone().budget(budget).before(place));
+            all.extend(given);
+            match stopped_at {
+                Some(stopped_at) if error.is_none() => place = stopped_at,
+                _ => break error,
+            }
+        };
+        assert_eq!((all, end), (vec![12, 11], truncated.clone()), "{budget} at once");
+    }
 }

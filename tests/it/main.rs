@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
 
+mod bits;
+mod broken;
 mod calls;
 mod checker;
 mod consumers;

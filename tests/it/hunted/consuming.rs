@@ -407,3 +407,48 @@ fn group_stress() {
         assert!(versions.iter().copied().eq(1..=versions.len() as u64), "{s} {versions:?}");
     }
 }
+
+/// Whatever the look-up has read by then, and whatever the replay is told.
+#[test]
+fn a_replay_that_is_discarded_while_it_is_looked_up_is_given_to_nobody() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Mutex, mpsc};
+    const REPLAYER: &str = "replayer";
+    let mut held = 0;
+    for last_read in 1..6 {
+        // Holds the replaying thread at one of its reads, and says how it went on: held, or through.
+        let (says_held, says) = mpsc::channel();
+        let says_through = says_held.clone();
+        let (go, goes) = mpsc::channel::<()>();
+        let (says_held, goes, reads) = (Mutex::new(says_held), Mutex::new(goes), AtomicU64::new(0));
+        let storage = proving::Hooked::new(move |operation, _| {
+            let is_his = operation == "read" && std::thread::current().name() == Some(REPLAYER);
+            if is_his && reads.fetch_add(1, Ordering::SeqCst) + 1 == last_read {
+                says_held.lock().unwrap().send(true).unwrap();
+                goes.lock().unwrap().recv().unwrap();
+            }
+            Ok(())
+        });
+        let log = Options::new().open_storage(Arc::new(storage)).unwrap();
+        put(&log, "s");
+        let group = log.group("g", &Query::everything(), GroupOptions::new().attempts_max(1)).unwrap();
+        assert!(take(&group).unwrap().nack("no").unwrap());
+        let replaying = group.clone();
+        let replayer = std::thread::Builder::new().name(REPLAYER.into()).spawn(move || {
+            let replayed = replaying.replay(1).unwrap();
+            says_through.send(false).unwrap();
+            replayed
+        });
+        let is_held = says.recv().unwrap();
+        assert!(group.discard(1).unwrap(), "it was in the list");
+        if is_held {
+            go.send(()).unwrap();
+            assert!(!replayer.unwrap().join().unwrap(), "read {last_read}: nothing is on its way");
+            held += 1;
+        }
+        let given = take(&group);
+        assert!(given.is_none(), "read {last_read}: {given:?}");
+        assert!(group.replay(1).is_ok_and(|replayed| !replayed), "nothing is left of it");
+    }
+    assert!(held > 1, "it reads the list and the event");
+}
