@@ -6,6 +6,13 @@ use crate::Mutant;
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "give out a replay that was withdrawn while it was looked up",
+        file: "src/consumer/lanes.rs",
+        from: "let wanted = self.announced.remove(&work.event.position());",
+        to: "let wanted = self.announced.remove(&work.event.position()) || true;",
+        tests: &["hunted::consuming"],
+    },
+    Mutant {
         name: "what stands behind an empty slot is somebody's",
         file: "src/format/cell.rs",
         from: "left: alike & !(u32::MAX << first)",
