@@ -127,8 +127,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "fold a section without asking whose it is",
         file: "src/engine/runs.rs",
-        from: "let first_at = self.prove(bytes, segment, start)?;",
-        to: "let first_at = self.prove(bytes, segment, start).unwrap_or_else(|_| IdBlock::skip(bytes));",
+        from: "let Some(bytes) = segment.mapped(range) else { return Ok(None) };\n        let first_at = self.prove(bytes, segment, start, checksum)?;",
+        to: "let Some(bytes) = segment.mapped(range) else { return Ok(None) };\n        let first_at = self.prove(bytes, segment, start, checksum).unwrap_or_else(|_| IdBlock::skip(bytes));",
         tests: &["folding"],
     },
     Mutant {

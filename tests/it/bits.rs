@@ -334,8 +334,41 @@ fn what_stands_behind_a_damaged_event_is_read_from_behind_it() {
     });
 }
 
+/// Appends something, or finds that it was; whether it is a repeat.
+type Append = fn(&EventLog) -> Result<bool, AppendError>;
+
+/// A payload may look like an event. A length that is wrong by one bit then leads to it, and from there to the next event, which
+/// would be taken for the one behind it.
+#[test]
+fn a_wrong_length_does_not_lead_through_a_payload() {
+    // The first event is as long as 96 bytes of payload make it; with 64, it ends where the payload has a head of its own.
+    let mut payload = [b'p'; 96];
+    payload[71..87].copy_from_slice(&[0, 0, 0, 0, 15, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    let payloads = [&payload[..], b"second", b"third"];
+    let events = payloads.map(|payload| NewEvent::new("T", payload));
+    for with_index in [true, false] {
+        let memory = closed(|log| {
+            fill(log);
+            log.append("s", ANY, &events).unwrap();
+        });
+        let log = open(&memory, with_index);
+        let flipping = Flipping::new(&memory);
+        let at = flipping.image.windows(96).position(|bytes| bytes == payload).unwrap() - 1 - RECORD_HEAD;
+        flipping.each(at + 4..at + 5, |(_, bit)| {
+            for after in 1..=2 {
+                let (given, error) = drain(log.read(&Query::stream("s").after(after)), 3);
+                assert_eq!(error.is_some(), bit >= 3, "bit {bit}: the others change the padding only");
+                for event in given {
+                    assert_eq!(*event.payload, *payloads[event.version as usize - 1], "bit {bit}");
+                }
+                assert_eq!(version_at(&log, after + 1).is_err(), bit >= 3, "bit {bit}");
+            }
+        });
+    }
+}
+
 /// Appends that carry ids, each of them its own way: with one id or several, in a tenant, in a batch.
-const KEYED: [fn(&EventLog) -> Result<bool, AppendError>; 5] = [
+const KEYED: [Append; 5] = [
     |log| Ok(log.append("s", ANY, &[event(1)])?.repeated),
     |log| Ok(log.append("s", ANY, &[event(2), event(3), event(4)])?.repeated),
     |log| Ok(log.tenant("shop").append("t", ANY, &[event(5), event(7)])?.repeated),

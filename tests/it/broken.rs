@@ -56,11 +56,12 @@ fn damaged(files: &Files, part: usize, byte: usize) -> EventLog {
     log
 }
 
-/// Asks one question of logs that are damaged each in another part, and in the head of a frame or in its table.
+/// Asks one question of logs that are damaged each in another part, and in the head of a frame, in its table, or in the id of its
+/// stream.
 fn each_damaged(ask: impl Fn(&EventLog, &str)) {
     let files = written();
     let mut broken = 0;
-    for (part, byte) in (0..PARTS).flat_map(|part| [(part, 0), (part, 80)]) {
+    for (part, byte) in (0..PARTS).flat_map(|part| [0, 80, 100].map(|byte| (part, byte))) {
         let log = damaged(&files, part, byte);
         ask(&log, &format!("part {part}, byte {byte}"));
         broken += u64::from(is_broken(&log));
