@@ -57,7 +57,10 @@ pub(crate) enum Source {
     Stream(RunSource),
     Log(FrameSource),
     Merge(MergeSource),
+    /// What is wanted is nowhere.
     Nothing,
+    /// All was given, or an error was told.
+    Over,
 }
 
 impl Cursor {
@@ -205,6 +208,9 @@ impl Cursor {
     /// Moves to the next event that is not in sight yet; `false` at the end. After an error, there is nothing more.
     #[cold]
     fn seek(&mut self) -> Result<bool, ReadError> {
+        if matches!(self.source, Source::Over) && self.refused.is_none() {
+            return Ok(false);
+        }
         let found = self.try_seek();
         if matches!(found, Ok(true)) {
             return found;
@@ -257,7 +263,7 @@ impl Cursor {
     fn next_section(&mut self) -> Result<bool, ReadError> {
         loop {
             let found = match &mut self.source {
-                Source::Nothing => None,
+                Source::Nothing | Source::Over => None,
                 Source::Stream(runs) => runs.next(&self.extent)?,
                 Source::Log(frames) => frames.next(&self.extent)?,
                 Source::Merge(merge) => merge.next(&self.extent)?,
@@ -347,13 +353,13 @@ fn walk(
         let rest = bytes.get(at..).unwrap_or_default();
         let corrupt = |fault| section.corrupt(at, fault);
         let is_stub = rewritten && record::is_stub(rest);
+        show(at, i, !is_stub);
         let (len, events) = if is_stub {
             let (record, len) = Record::decode(rest, true).map_err(corrupt)?;
             (len, record.removed)
         } else {
             (record_len(rest).map_err(corrupt)?, 1)
         };
-        show(at, i, !is_stub);
         (at, i) = (at + len, i + events);
     }
     expect("end of a section's events", bytes.len() as u64, at as u64)
@@ -378,7 +384,7 @@ fn prove(section: &Section, first_at: usize, place: (usize, u64), seen: ReadErro
 #[cold]
 #[inline(never)]
 fn stop(left: &mut u32, source: &mut Source, missing: &mut Option<ReadError>, places: &mut Vec<EventPlace>) {
-    (*left, *source, *missing) = (0, Source::Nothing, None);
+    (*left, *source, *missing) = (0, Source::Over, None);
     places.clear();
 }
 

@@ -301,8 +301,8 @@ fn what_stands_before_a_damaged_event_is_read_and_the_damaged_one_is_named() {
             assert_eq!(stream, (read.clone(), Some(place)), "byte {byte} of {damaged}, after {after}");
             let everything = versions(log, &Query::everything().after(1 + after));
             assert_eq!(everything, (read, Some(place)), "byte {byte} of {damaged}, log after {after}");
-            let back = (1..after).rev().collect::<Vec<_>>();
-            let backward = versions(log, &Query::stream("s").before(after).backward());
+            let back = (1..=after).rev().collect::<Vec<_>>();
+            let backward = versions(log, &Query::stream("s").before(after + 1).backward());
             assert_eq!(backward, (back, None), "byte {byte} of {damaged}, before {after}");
         }
         for version in 1..damaged {

@@ -4,7 +4,7 @@
 //! as are files that are damaged while the log is sound.
 
 use crate::scribe::u64_at;
-use crate::shelf::{Files, Shown, drain_owned, files_of, segment_name, shelve, shown};
+use crate::shelf::{Files, Shown, drain, files_of, segment_name, shelve, shown};
 use crate::simdisk::Rng;
 use annals::storage::{Memory, Storage};
 use annals::{
@@ -118,7 +118,7 @@ fn a_cursor_leaves_no_gap_and_ends_at_the_end_or_with_an_error() {
     ];
     for (number, query) in ways.iter().enumerate() {
         each_damaged(|log, what| {
-            let (given, error) = drain_owned(log.read(query), EVENTS as usize);
+            let (given, error) = drain(log.read(query), EVENTS as usize);
             let given: Vec<u64> = given.iter().map(|event| event.position).collect();
             let mut all: Vec<u64> = (1..=EVENTS).collect();
             if number >= ways.len() / 2 {
@@ -259,7 +259,7 @@ impl Truth {
             });
             end.err()
         } else {
-            let (drained, error) = drain_owned(log.read(&query), self.events.len());
+            let (drained, error) = drain(log.read(&query), self.events.len());
             given = drained;
             error
         };
@@ -341,4 +341,18 @@ fn no_answer_is_wrong_while_files_are_spoilt() {
         }
     }
     assert!(broken > 10, "{broken} have broken");
+}
+
+/// A loop over a cursor comes to its end, whatever becomes of the index.
+#[test]
+fn a_cursor_that_was_told_an_error_yields_nothing_more() {
+    let files = written();
+    let log = damaged(&files, 4, 0);
+    assert!(log.last_event("s").is_err());
+    for query in [Query::stream("s"), Query::everything(), Query::prefix("s"), Query::stream("none")] {
+        for query in [query.clone(), query.backward()] {
+            let errors = log.read(&query).into_iter().take(1000).filter(Result::is_err).count();
+            assert_eq!(errors, 1, "{query:?}");
+        }
+    }
 }
