@@ -1,7 +1,8 @@
 //! How far the log has come, for those who wait: by parking a thread or by being polled.
 //!
 //! Owns the numbers of the batches that are written, durable or failed, and everybody who waits for one. `durable <= written`;
-//! a batch at or above `failed` will never be durable. Must never be advanced before the index shows the batch.
+//! nobody waits for a batch at or above `failed`: none of them will be durable, but for the one that was on its way when
+//! another thread poisoned the log, which may be. Must never be advanced before the index shows the batch.
 
 use crate::engine::wake::wake_all;
 use crate::sync::{AtomicU64, Count, Generation, Mutex, Ordering};

@@ -128,7 +128,8 @@ impl Shared {
         }
     }
 
-    /// Refuses everything from now on, and tells all who wait. `batch` is the first one that will never be durable.
+    /// Refuses everything from now on, and tells all who wait. `batch` is the first one that is not durable yet; it may be
+    /// on its way.
     pub(crate) fn poison(&self, mut seq: MutexGuard<'_, Sequencer>, batch: u64, cause: PoisonCause) {
         if seq.poisoned.is_none() {
             seq.poisoned = Some((batch, cause.clone()));
