@@ -88,7 +88,8 @@ pub enum Durability {
 #[non_exhaustive]
 pub enum ReadMode {
     /// Through read-only memory mappings: no copy, no system call. The default. A device that cannot deliver a page, or
-    /// another program that truncates a segment, ends the process with SIGBUS.
+    /// another program that truncates a segment, ends the process with SIGBUS. A file for which the process has no mapping
+    /// left is read as with `Pread`.
     #[default]
     Map,
     /// With `pread` into buffers of the cursor: an input/output error is an error.

@@ -273,7 +273,11 @@ impl File for DiskFile {
     }
 
     fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
-        Mapping::new(&self.file, len).map(Some)
+        match Mapping::new(&self.file, len) {
+            // A process may have so many mappings only (on Linux, `vm.max_map_count`): what is not mapped is read.
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => Ok(None),
+            mapped => mapped.map(Some),
+        }
     }
 }
 
@@ -361,6 +365,8 @@ mod tests {
         assert_eq!(map.slice(4096..12288), Some(&bytes[..]));
         assert_eq!(map.slice(64 * 1024..64 * 1024 + 1), None);
         assert_eq!(map.slice(0..u64::MAX), None);
+        #[cfg(target_pointer_width = "64")]
+        assert!(file.map(1 << 62).unwrap().is_none(), "more than there are addresses");
         disk.rename("f", "g").unwrap();
         disk.sync_directory().unwrap();
         assert_eq!(disk.list().unwrap(), ["g"]);
