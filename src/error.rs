@@ -400,7 +400,7 @@ pub enum PoisonCause {
     #[error("a committing thread panicked")]
     Panic,
     /// A file of the index is damaged, and so is the log from which it would be made anew. What can fail says so from now on;
-    /// what cannot (versions, infos, lists and counts of streams) tells of the part before the damage only.
+    /// what cannot (versions, infos, lists and counts of streams) tells of a part of the log only, or of nothing.
     #[error("the index cannot be made anew: {0}")]
     Index(Box<ReadError>),
 }

@@ -29,15 +29,15 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "take a read that failed for damage, and the ids behind it for learned",
         file: "src/engine/relearn.rs",
-        from: "Err(error @ ReadError::Io(_)) => return Err(error),",
-        to: "Err(error @ ReadError::Gone { .. }) => return Err(error),",
+        from: "Err(error @ ReadError::Io(_)) => return Err(error.into()),",
+        to: "Err(error @ ReadError::Gone { .. }) => return Err(error.into()),",
         tests: &["hunted::repeating"],
     },
     Mutant {
         name: "know no id of what a damaged header hides",
         file: "src/engine/relearn.rs",
-        from: "ids: candidates(segment.bytes(offset..end, &mut scratch)?).collect(),",
-        to: "ids: Box::new([]),",
+        from: "recent.note_gap(next - 1, place, segment.bytes(offset..end, &mut scratch)?);",
+        to: "recent.note_gap(next - 1, place, &[]);",
         tests: &["hunted::repeating"],
     },
     Mutant {
@@ -57,8 +57,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a subscription ends before what is on its way has come",
         file: "src/engine/shared.rs",
-        from: "if !seq.driving || seq.is_driven_here() {",
-        to: "if true || seq.is_driven_here() {",
+        from: "            if !seq.driving {\n                seq.to_wake",
+        to: "            {\n                seq.to_wake",
         tests: &["hunted::roles"],
     },
     Mutant {

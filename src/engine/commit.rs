@@ -81,7 +81,7 @@ impl Shared {
         }
     }
 
-    /// What an append is told whose batch, or the batch its answer rests on, will never be durable.
+    /// What an append is told whose batch, or the batch its answer rests on, was not durable when the log was poisoned.
     pub(crate) fn failure(&self, sequenced: &Sequenced, failed: u64) -> AppendError {
         let cause = self.sequencer().poisoned.clone().map_or(PoisonCause::Panic, |(_, cause)| cause);
         // Only the failed batch itself can have reached the disk in part.
@@ -125,7 +125,7 @@ impl Shared {
         let needs_space = seq.is_short_of_space();
         self.release(seq);
         if needs_space && !self.options.background {
-            self.provide_space();
+            self.provide_space_guarded();
             return true;
         }
         false

@@ -173,7 +173,7 @@ impl Shared {
     }
 
     /// A storage that panics must not keep the others who close.
-    fn provide_space_guarded(&self) {
+    pub(crate) fn provide_space_guarded(&self) {
         if catch_unwind(AssertUnwindSafe(|| self.provide_space())).is_err() {
             self.poison_after_panic();
         }

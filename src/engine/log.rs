@@ -258,8 +258,8 @@ impl EventLog {
         Ok(self.submit_request(request, Names::default(), self.shared().options.durability))
     }
 
-    /// The same, but gives up when there is no room at once. Does no input or output, with one exception: the first append with
-    /// ids after an open waits until the recent ids have been read, which a thread of the log begins with at once.
+    /// The same, but gives up when there is no room at once. Looks into the index as every append does, and waits for nobody,
+    /// with one exception: appends with ids wait until the recent ids have been read once after an open.
     ///
     /// # Errors
     /// [`AppendError::Full`] when it would have to wait for room, which is made meanwhile (without background threads, by the

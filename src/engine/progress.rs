@@ -131,7 +131,7 @@ impl Progress {
         self.wake_pollers(batch);
     }
 
-    /// This batch and all after it will never be durable.
+    /// Nobody waits for this batch any more, or for one after it.
     pub(crate) fn fail(&self, batch: u64) {
         self.failed.store(batch, Ordering::SeqCst);
         self.lanes.iter().for_each(Lane::wake);

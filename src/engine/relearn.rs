@@ -5,42 +5,75 @@
 //! Must never forget an id because bytes beside it are damaged or were not read: its append would get in a second time.
 
 use crate::engine::frames::read_header;
-use crate::engine::recent::{Key, RecentIds, Remembered};
+use crate::engine::recent::{RecentIds, Remembered};
 use crate::engine::shared::Shared;
 use crate::engine::view::segment_at;
 use crate::error::ReadError;
 use crate::format::FIRST_FRAME;
 use crate::format::cell::Mark;
 use crate::format::frame::{FrameHeader, FrameKind};
-use crate::format::record::{ID_BYTES, Record};
+use crate::format::record::Record;
 use crate::format::section::{IdBlock, SectionEntry, SectionKind, Sections};
+use crate::layer::Damage;
 use crate::segment::reader::Segment;
 use crate::types::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
+/// Why the ids could not be read.
+enum Unread {
+    /// By a file of the index, which is to be mended first.
+    Index(Damage),
+    Log(ReadError),
+}
+
+impl From<Damage> for Unread {
+    fn from(damage: Damage) -> Unread {
+        Unread::Index(damage)
+    }
+}
+
+impl From<ReadError> for Unread {
+    fn from(error: ReadError) -> Unread {
+        Unread::Log(error)
+    }
+}
+
 impl Shared {
     /// Reads the recent ids, if nobody has. Blocks for that, or until `stop` says that nobody needs them. The caller holds no
     /// lock. An error says that they could not be read, and that it may be tried again.
     pub(crate) fn learn_ids(&self, stop: &AtomicBool) -> Result<(), ReadError> {
-        let _one_at_a_time = self.learning.lock();
-        if self.sequencer().recent.is_some() {
-            return Ok(());
+        loop {
+            let one_at_a_time = self.learning.lock();
+            if self.sequencer().recent.is_some() {
+                return Ok(());
+            }
+            match self.read_recent(stop) {
+                Ok(recent) => {
+                    if recent.is_some() {
+                        self.sequencer().recent = recent;
+                    }
+                    return Ok(());
+                }
+                Err(Unread::Log(error)) => return Err(error),
+                Err(Unread::Index(damage)) => {
+                    // To mend may call wakers.
+                    drop(one_at_a_time);
+                    self.mend(&damage);
+                }
+            }
         }
-        if let Some(recent) = self.read_recent(stop)? {
-            self.sequencer().recent = Some(recent);
-        }
-        Ok(())
     }
 
     /// The appends with ids among the last positions of the log.
-    fn read_recent(&self, stop: &AtomicBool) -> Result<Option<RecentIds>, ReadError> {
+    fn read_recent(&self, stop: &AtomicBool) -> Result<Option<RecentIds>, Unread> {
         let window = self.options.idempotency_window;
         let mut recent = RecentIds::new(window);
-        let (mark, segments, visible) = self.ask(|view| {
+        let (mark, segments, visible) = {
+            let view = self.view.read();
             let from = view.visible.position.saturating_sub(window) + 1;
-            Ok((view.index.mark_before(from)?, view.segments.clone(), view.visible))
-        });
+            (view.index.mark_before(from)?, view.segments.clone(), view.visible)
+        };
         let Some(first) = segments.first() else { return Ok(Some(recent)) };
         let from = mark.unwrap_or(Location { segment: first.header.ordinal, offset: FIRST_FRAME });
         let mut scratch = Vec::new();
@@ -64,11 +97,11 @@ impl Shared {
                         note_frame(&mut recent, segment, offset, (&header, &table), &mut scratch)?;
                         (offset + len, header.next_position())
                     }
-                    Err(error @ ReadError::Io(_)) => return Err(error),
+                    Err(error @ ReadError::Io(_)) => return Err(error.into()),
                     // It does not say where the next frame stands; the index does, of some.
                     Err(_) => {
                         let place = Location { segment: ordinal, offset };
-                        let mark = self.ask(|view| view.index.mark_behind_place(place));
+                        let mark = self.view.read().index.mark_behind_place(place)?;
                         let here =
                             |mark: &Mark| u64::from(mark.segment) == ordinal && mark.offset < frames_end;
                         let behind = segment_at(&segments, ordinal + 1)
@@ -76,16 +109,11 @@ impl Shared {
                         let (end, next) = mark
                             .filter(here)
                             .map_or((frames_end, behind), |mark| (mark.offset, mark.position));
-                        let next = next.max(position + 1);
-                        recent.note(Remembered {
-                            first_position: position,
-                            last_position: next - 1,
-                            place,
-                            batch: 0,
-                            key: Key::Any,
-                            ids: candidates(segment.bytes(offset..end, &mut scratch)?).collect(),
-                        });
-                        (end, next)
+                        // Or no event is there, and so no id.
+                        if next > position {
+                            recent.note_gap(next - 1, place, segment.bytes(offset..end, &mut scratch)?);
+                        }
+                        (end, next.max(position))
                     }
                 };
             }
@@ -107,34 +135,28 @@ fn note_frame(
         return Ok(());
     }
     let body = segment.bytes(offset + header.body_at()..offset + header.frame_len(), scratch)?;
-    let (mut ids, mut key, mut first) = (Vec::new(), Key::None, true);
+    let (last_position, place) =
+        (header.next_position() - 1, Location { segment: segment.header.ordinal, offset });
+    let mut ids = Vec::new();
     for section in Sections::new(table, body, header.events) {
         // A table that is sound and does not fit its body was never written.
         let Ok((entry, _, bytes)) = section else { break };
-        if entry.kind != SectionKind::Events {
-            continue;
+        if entry.kind == SectionKind::Events {
+            let Some(found) = ids_of(&entry, bytes) else {
+                recent.note_gap(last_position, place, body);
+                return Ok(());
+            };
+            ids.extend(found);
         }
-        match ids_of(&entry, bytes) {
-            Some(found) => {
-                if first && found.first().is_some_and(Option::is_some) {
-                    key = Key::First;
-                }
-                ids.extend(found.into_iter().flatten());
-            }
-            None => {
-                key = Key::Any;
-                ids.extend(candidates(bytes));
-            }
-        }
-        first = false;
     }
+    let keyed = ids.first().is_some_and(Option::is_some);
     recent.note(Remembered {
         first_position: header.first_position,
-        last_position: header.next_position() - 1,
-        place: Location { segment: segment.header.ordinal, offset },
+        last_position,
+        place,
         batch: 0,
-        key,
-        ids: ids.into(),
+        keyed,
+        ids: ids.into_iter().flatten().collect(),
     });
     Ok(())
 }
@@ -151,10 +173,4 @@ fn ids_of(entry: &SectionEntry, section: &[u8]) -> Option<Vec<Option<Uuid>>> {
         at += len;
     }
     (at == section.len() && events == u64::from(entry.events)).then_some(ids)
-}
-
-/// Everything in damaged bytes that may be an id: ids stand at multiples of 8. Most of it is none, and will not be asked for.
-fn candidates(bytes: &[u8]) -> impl Iterator<Item = Uuid> {
-    let raw = (0..bytes.len()).step_by(8).filter_map(|at| bytes[at..].first_chunk::<ID_BYTES>());
-    raw.map(|raw| Uuid::from_bytes(*raw))
 }

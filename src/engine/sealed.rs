@@ -105,8 +105,9 @@ impl Recovery<'_> {
             return Err(corrupt(ordinal, len, fault));
         }
         let new = |file| Segment::new(header, file, self.options.read_mode).map_err(|error| fault(&error));
-        read_page(&*file, footer_at, &mut page).map_err(|error| fault(&error))?;
-        let footer = SegmentFooter::decode(&page, &header);
+        let footer = read_page(&*file, footer_at, &mut page).map_err(|error| fault(&error)).and_then(|()| {
+            SegmentFooter::decode(&page, &header).map_err(|fault| corrupt(ordinal, footer_at, fault))
+        });
         if self.covers(ordinal) {
             // What it holds is known; that it is the one that the next segment follows is said by its footer. If that cannot be
             // read, as much is compared as can be: its events are there, and each proves itself.
@@ -124,7 +125,7 @@ impl Recovery<'_> {
             self.segments.push(Arc::new(segment));
             return Ok(());
         }
-        let footer = footer.map_err(|fault| corrupt(ordinal, footer_at, fault))?;
+        let footer = footer?;
         if let Some(chain) = self.ends_with(&header, &footer)? {
             let segment = new(&file)?;
             self.note_place(&header, footer.end, chain.checksum);

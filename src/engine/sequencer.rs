@@ -272,9 +272,8 @@ impl Sequencer {
         }
     }
 
-    /// Tells the append that waits for space that there is none, and lets the next ones try. Only those are refused that had
-    /// come before it was looked for, which are the first `queued`, and need as much as was `asked` for: for the others, it is
-    /// looked for anew.
+    /// Tells the append that waits for space that there is none, and lets the next ones try. Refused are only those that had come
+    /// before it was looked for, the first `queued`, and need as much as was `asked` for; for others, it is looked for anew.
     pub(crate) fn refuse_for_space(&mut self, fault: &IoFault, queued: u64, asked: u64, view: &RwLock<View>) {
         self.disk_full = Some(fault.clone());
         // The space may have been wanted for what is set lazily: only who needs it himself is refused.
@@ -300,6 +299,7 @@ impl Sequencer {
     /// What an append is told that is not taken any more. Of one that was made before it is not said that it was not written.
     fn refused(&mut self, request: &Request, error: AppendError) -> Sequenced {
         let AppendError::Poisoned { cause, .. } = error else { return Sequenced::refused(error) };
+        self.ids_unread = None;
         let outcome = match self.seen(request) {
             Ok(Some(seen)) => return seen,
             Ok(None) => Outcome::NotWritten,

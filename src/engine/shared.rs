@@ -135,7 +135,7 @@ impl Shared {
             seq.poisoned = Some((batch, cause.clone()));
             self.lazies.end();
             // What is on its way may still come, and be seen: whoever drives it ends them.
-            if !seq.driving || seq.is_driven_here() {
+            if !seq.driving {
                 seq.to_wake.extend(self.watchers.end(Over::Poisoned(cause)));
             }
             if let Some(error) = seq.refusal() {

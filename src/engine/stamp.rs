@@ -6,7 +6,7 @@
 use crate::engine::answer::{Assigned, AssignedKept, AssignedRun, Runs, Wait};
 use crate::engine::batch::Batch;
 use crate::engine::head::Heads;
-use crate::engine::recent::{Key, Remembered};
+use crate::engine::recent::Remembered;
 use crate::engine::request::{Draft, Request};
 use crate::engine::sequencer::Sequencer;
 use crate::engine::view::View;
@@ -80,7 +80,7 @@ impl Sequencer {
                 last_position: position - 1,
                 place: Location { segment: self.open.segment, offset: frame_offset },
                 batch: self.open.number,
-                key: if request.has_key { Key::First } else { Key::None },
+                keyed: request.has_key,
                 ids: request.ids.as_slice().into(),
             });
         }

@@ -134,3 +134,32 @@ fn a_damaged_header_forgets_no_id_behind_it() {
         assert_eq!(append(&log, APPENDS + 1).unwrap().last_version, APPENDS + 1, "{damaged}: another one");
     }
 }
+
+/// A frame without events holds no id: where its header is damaged, it hides nothing of the append behind it.
+#[test]
+fn a_damaged_frame_without_events_hides_no_append() {
+    let memory = Memory::new();
+    let open = |memory: &Memory| layered().open_storage(Arc::new(memory.clone())).unwrap();
+    let append = |log: &EventLog, n| {
+        log.append("s", ANY, &[NewEvent::new("T", &[1; 50_000]).with_id(nth_id(n))]).map(|done| done.repeated)
+    };
+    // Each in a segment of its own, which ends with a frame that says that the log was closed.
+    for n in 1..=3 {
+        let log = open(&memory);
+        assert_eq!(append(&log, n), Ok(false));
+        log.close().unwrap();
+    }
+    for ordinal in 1..=2 {
+        let mut files = shelf::files_of(&memory);
+        let image = files.get_mut(&shelf::segment_name(ordinal)).unwrap();
+        // FORMAT.md section 3: its kind is 3.
+        let is_it = |at: &usize| image[*at..].starts_with(b"AFrm") && image[at + 4] == 3;
+        let at = (4096..60_000).rfind(is_it).unwrap();
+        image[at + 16] ^= 8;
+        let log = open(&shelf::shelve(&files));
+        for n in 1..=3 {
+            assert_eq!(append(&log, n), Ok(true), "{ordinal}: {n}");
+        }
+        assert_eq!(append(&log, 4), Ok(false), "{ordinal}");
+    }
+}
