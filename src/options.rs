@@ -104,8 +104,8 @@ impl Options {
     /// [`ExpectedVersion::NoStream`](crate::ExpectedVersion::NoStream). Costs some 60 bytes of memory per id, and reading
     /// the window once, in the background, after the log was opened; appends with ids that come before that wait for it.
     /// Where the window is damaged, whatever may have been an id there is refused with
-    /// [`AppendError::OriginalUnreadable`](crate::AppendError::OriginalUnreadable); an id whose own bytes are damaged is
-    /// not known any more.
+    /// [`AppendError::OriginalUnreadable`](crate::AppendError::OriginalUnreadable), which costs as much memory as the damaged
+    /// bytes; an id whose own bytes are damaged is not known any more.
     pub fn idempotency_window(mut self, positions: u64) -> Self {
         self.idempotency_window = positions;
         self

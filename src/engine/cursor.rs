@@ -320,7 +320,7 @@ impl Cursor {
                     self.places.push(place(at, i));
                 }
             });
-            walked.or_else(|fault| prove(&section, first_at, here, fault))?;
+            walked.or_else(|seen| prove(&section, first_at, here, seen))?;
         }
         self.here = place(here.0, here.1);
         self.left = end.saturating_sub(here.1) as u32;

@@ -29,11 +29,12 @@ use crate::types::Location;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How often a read-only open lists a directory again in which a segment seemed to be missing.
+/// How often a read-only open lists a directory at most in which a segment seems to be missing, and how long it waits between.
 const READ_ONLY_LOOKS: usize = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// A log that is ready to be shown.
 pub(crate) struct Recovered {
@@ -87,7 +88,7 @@ pub(crate) fn recover(
         if writable || !inventory.has_gap() {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(BETWEEN_LOOKS);
         inventory = list()?;
     }
     let created = inventory.segments.is_empty();
