@@ -3,6 +3,7 @@
 //! Owns the reader's moving place. A cursor sees the log as it was when it was made: its end is fixed then, and everything
 //! below it is durable and never changes. Holds no lock while the user looks at an event. After an error it yields nothing.
 
+use crate::engine::ahead::Ahead;
 use crate::engine::filter::Filter;
 use crate::engine::frames::FrameSource;
 use crate::engine::merge::MergeSource;
@@ -41,6 +42,8 @@ pub struct Cursor {
     pub(crate) verify: bool,
     /// Whether the section may hold stubs: only rewritten segments do.
     pub(crate) stubs: bool,
+    /// What is fetched while this section is read.
+    pub(crate) ahead: Ahead,
     /// The section that the place is in.
     pub(crate) section: Option<Section>,
     /// Texts of the event in sight, validated once and copied: of its stream, and of its type.
@@ -79,6 +82,7 @@ impl Cursor {
             missing: None,
             verify: shared.options.verify_reads,
             stubs: false,
+            ahead: Ahead::default(),
             section: None,
             stream: String::new(),
             event_type: String::new(),
@@ -191,6 +195,9 @@ impl Cursor {
                     return Err(error);
                 }
             }
+        }
+        if let Some(segment) = self.ahead.segment(&self.extent.segments) {
+            self.ahead.step(segment, len);
         }
         let place = self.here;
         self.here = place.behind(len);
@@ -325,6 +332,14 @@ impl Cursor {
         self.here = place(here.0, here.1);
         self.left = end.saturating_sub(here.1) as u32;
         self.stubs = section.segment.header.rewritten;
+        match &self.source {
+            Source::Stream(runs) => self.ahead = runs.ahead(),
+            Source::Log(_) if !self.extent.backward => {
+                let header = &section.segment.header;
+                self.ahead.follow(header.ordinal, section.range.start + here.0 as u64);
+            }
+            _ => {}
+        }
         let id = section.bytes().get(section.id.clone()).unwrap_or_default();
         if id != self.stream.as_bytes() {
             let id = std::str::from_utf8(id).map_err(|_| section.corrupt(0, Fault::Utf8 { what: "id" }))?;

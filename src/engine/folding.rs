@@ -4,12 +4,14 @@
 //! are mapped, without making each section the cursor's own. Whatever is unusual (removed events, bytes that are wrong, events
 //! that are not wanted) is left to [`Cursor::next`], which tells it. Must never show an event that the long way would not.
 
+use crate::engine::ahead::Ahead;
 use crate::engine::cursor::{Cursor, Source};
 use crate::engine::place::{EventPlace, event_of};
 use crate::error::ReadError;
 use crate::event::Event;
 use crate::format::cell::Run;
 use crate::format::record::Record;
+use crate::segment::reader::Segment;
 use uuid::Uuid;
 
 impl Cursor {
@@ -39,7 +41,8 @@ impl Cursor {
         value: T,
         f: &mut impl FnMut(T, Event<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let Cursor { section, filter, stubs, stream, event_type, here, left, verify, .. } = self;
+        let Cursor { extent, section, filter, stubs, stream, event_type, here, left, verify, ahead, .. } =
+            self;
         let Some(section) = section.as_ref().filter(|_| filter.is_none() && !*stubs) else {
             return Ok(value);
         };
@@ -50,6 +53,8 @@ impl Cursor {
             verify: *verify,
             time: section.time,
             log_id: &section.segment.header.log_id,
+            ahead_in: ahead.segment(&extent.segments),
+            ahead,
         };
         let value = events.fold(value, stream, event_type, f);
         (*here, *left) = (events.here, events.left);
@@ -79,6 +84,7 @@ impl Cursor {
                 self.enter(found)?;
                 return Ok(value);
             };
+            let mut ahead = runs.ahead();
             let mut events = Stretch {
                 bytes: lent.bytes,
                 here: EventPlace { at: lent.first_at, version: first_version, position: first_position },
@@ -86,6 +92,8 @@ impl Cursor {
                 verify: *verify,
                 time: run.time,
                 log_id: &lent.segment.header.log_id,
+                ahead_in: ahead.segment(&extent.segments),
+                ahead: &mut ahead,
             };
             value = events.fold(value, stream, event_type, f)?;
             if events.left > 0 {
@@ -107,6 +115,9 @@ struct Stretch<'a> {
     verify: bool,
     time: u64,
     log_id: &'a Uuid,
+    ahead: &'a mut Ahead,
+    /// The segment of what is ahead.
+    ahead_in: Option<&'a Segment>,
 }
 
 impl Stretch<'_> {
@@ -130,6 +141,9 @@ impl Stretch<'_> {
                 let Ok(text) = std::str::from_utf8(record.event_type) else { break };
                 event_type.clear();
                 event_type.push_str(text);
+            }
+            if let Some(segment) = self.ahead_in {
+                self.ahead.step(segment, len);
             }
             let event = event_of(&record, (stream, event_type), self.here, self.time, self.log_id);
             self.here = self.here.behind(len);

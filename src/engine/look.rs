@@ -8,7 +8,7 @@ use crate::engine::view::{Segments, View};
 use crate::error::ReadError;
 use crate::index::Looked;
 use crate::index::state::StreamState;
-use crate::index::streams::{TOGETHER, hash_of, prefetch_in, state_in, version_in};
+use crate::index::streams::{TOGETHER, hash_of, prefetch_in, state_to_read_in, version_in};
 use crate::index::versions::Known;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -104,7 +104,7 @@ impl Shared {
         Ok(versions)
     }
 
-    /// The state of a registered stream, and the segments that hold all of it.
+    /// The state of a registered stream that will be read, and the segments that hold all of it.
     pub(crate) fn stream(&self, id: &str, hash: u64) -> (Option<StreamState>, Segments) {
         self.sound(|| {
             let (layers, segments) = {
@@ -120,7 +120,7 @@ impl Shared {
                     None => (view.index.layers.clone(), segments),
                 }
             };
-            Ok((state_in(&layers, id, hash)?, segments))
+            Ok((state_to_read_in(&layers, id, hash)?, segments))
         })
     }
 

@@ -3,6 +3,7 @@
 //! Owns the rule that all else rests on: nothing is told or shown that could still vanish. One idea a file; this one only
 //! lists them.
 
+mod ahead;
 mod answer;
 mod batch;
 mod builder;

@@ -2,6 +2,7 @@
 //!
 //! Owns the walk over runs and the check that each of them is what the index says: no wrong index can serve a foreign event.
 
+use crate::engine::ahead::Ahead;
 use crate::engine::place::{Extent, Found, Section, fetch};
 use crate::engine::view::segment_at;
 use crate::error::{Corruption, Fault, ReadError};
@@ -15,9 +16,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// How many runs are copied out of the index at once.
-const RUNS_AT_ONCE: u64 = 64;
-/// How much of the next run is fetched ahead at most, in lines of 64 bytes; the processor fetches the rest as it reads along.
-const PREFETCH_LINES: u64 = 32;
+const RUNS_AT_ONCE: usize = 64;
+/// How much of a run is fetched as soon as it is known that it is the next one, in lines of 64 bytes; the rest follows bit by
+/// bit, see [`Ahead`].
+const NEXT_LINES: u64 = 8;
+/// The same of a run that is read now, with nothing before it.
+const FIRST_LINES: u64 = 32;
 
 /// The mapped section of a run.
 pub(crate) struct Lent<'e> {
@@ -68,7 +72,7 @@ impl RunSource {
             }
             let Some(run) = self.runs.get(self.used).copied() else { return Ok(None) };
             self.used += 1;
-            self.prefetch_next(extent);
+            self.prefetch(extent, NEXT_LINES);
             let (first, last) = if self.by_position {
                 (run.first_position, run.last_position())
             } else {
@@ -86,30 +90,44 @@ impl RunSource {
 
     /// Copies the next runs out of the index; none, if there are no more.
     fn copy_runs(&mut self, extent: &Extent) -> Result<(), ReadError> {
-        let RunSource { id, hash, runs, used, next, .. } = self;
+        let RunSource { id, hash, runs, used, next, by_position, .. } = self;
         // Forward, the cursor's end bounds what it reads; backward, it has passed all that is newer already.
+        let end = if *by_position { u64::MAX } else { extent.wanted.end };
         extent.shared.ask_whole(|view| {
             runs.clear();
-            view.index.copy_runs(id, *hash, *next, extent.backward, RUNS_AT_ONCE, runs)
+            if extent.backward {
+                view.index.copy_runs_down(id, *hash, *next, RUNS_AT_ONCE, runs)
+            } else {
+                view.index.copy_runs(id, *hash, *next..end, RUNS_AT_ONCE, runs)
+            }
         })?;
         if let Some(last) = runs.last() {
             *next = if extent.backward { last.first_version - 1 } else { last.last_version() + 1 };
         }
         *used = 0;
+        self.prefetch(extent, FIRST_LINES);
         Ok(())
     }
 
-    /// The next run lies anywhere; fetched now, it is there when this one is done.
+    /// The next run lies anywhere. Its entry and its first lines are fetched at once; they wait for memory together.
     #[inline]
-    fn prefetch_next(&self, extent: &Extent) {
+    fn prefetch(&self, extent: &Extent, lines: u64) {
         if let Some(next) = self.runs.get(self.used)
             && let Some(segment) = segment_at(&extent.segments, u64::from(next.segment))
         {
-            let section_at = next.frame_offset + u64::from(next.section_at);
             let entry_at = FRAME_HEADER_BYTES + next.section as usize * ENTRY_BYTES;
             segment.prefetch(next.frame_offset + entry_at as u64, 1);
-            segment.prefetch(section_at, u64::from(next.section_len).div_ceil(64).min(PREFETCH_LINES));
+            let section = section_of(next);
+            segment.prefetch(section.start, (section.end - section.start).div_ceil(64).min(lines));
         }
+    }
+
+    /// What of the next run is not fetched yet.
+    #[inline]
+    pub(crate) fn ahead(&self) -> Ahead {
+        let Some(next) = self.runs.get(self.used) else { return Ahead::default() };
+        let Range { start, end } = section_of(next);
+        Ahead::of(u64::from(next.segment), start + NEXT_LINES * 64..end)
     }
 
     /// Where the section of a run stands. Its entry must say the same as the index; with [`RunSource::prove`], no wrong index
@@ -131,8 +149,7 @@ impl RunSource {
         expect("first version", run.first_version, entry.number).map_err(fault)?;
         expect("number of events", u64::from(run.count), u64::from(entry.events)).map_err(fault)?;
         expect("length of the section", u64::from(run.section_len), u64::from(entry.len)).map_err(fault)?;
-        let start = run.frame_offset + u64::from(run.section_at);
-        Ok((segment, start..start + u64::from(run.section_len), entry.id_checksum))
+        Ok((segment, section_of(run), entry.id_checksum))
     }
 
     /// Whether these bytes, which begin at an offset of a segment, are a section of the stream; where its first event begins.
@@ -165,6 +182,12 @@ impl RunSource {
         let first_at = self.prove(bytes, segment, start, checksum)?;
         Ok(Some(Lent { segment, bytes, first_at }))
     }
+}
+
+/// Where the section of a run stands in its segment.
+fn section_of(run: &Run) -> Range<u64> {
+    let start = run.frame_offset + u64::from(run.section_at);
+    start..start + u64::from(run.section_len)
 }
 
 fn corrupt_at(run: &Run, fault: Fault) -> ReadError {

@@ -8,6 +8,7 @@ use crate::format::row::StreamRow;
 use crate::index::{Index, Looked};
 use crate::layer::{Damage, Layer};
 use crate::types::Location;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The runs of a stream in one part.
@@ -59,6 +60,13 @@ impl Piece<'_> {
         }
     }
 
+    /// Tells the processor that the first runs will be copied soon.
+    fn prefetch(&self) {
+        if let Piece::File { layer, first, count, .. } = self {
+            layer.prefetch_runs(*first, *count);
+        }
+    }
+
     fn copy(&self, from: u64, to: u64, out: &mut Vec<Run>) -> Looked<()> {
         match self {
             Piece::Memory(runs) => out.extend_from_slice(&runs[from as usize..to as usize]),
@@ -69,77 +77,93 @@ impl Piece<'_> {
 }
 
 impl Index {
-    /// The pieces of a stream's runs, the newest one first, until `enough` says so.
-    fn pieces<'a>(
+    /// The pieces of a stream's runs, the newest one first.
+    fn pieces<'a>(&'a self, id: &'a str, hash: u64) -> impl Iterator<Item = Looked<Piece<'a>>> {
+        let mut memory = self.in_memory().filter_map(move |part| part.find(id, hash));
+        let mut files = self.in_files();
+        let mut is_oldest = false;
+        std::iter::from_fn(move || {
+            if let Some(entry) = memory.find(|entry| !entry.runs.is_empty()) {
+                return Some(Ok(Piece::Memory(&entry.runs)));
+            }
+            while !is_oldest {
+                let layer = files.next()?;
+                let piece_of = |row: &StreamRow<'_>| {
+                    let StreamRow { first_run: first, runs, first_version, version, .. } = *row;
+                    let count = u64::from(runs);
+                    (
+                        Piece::File { layer, first, count, first_version, last_version: version },
+                        row.runs_before,
+                    )
+                };
+                match layer.stream(id, hash, piece_of) {
+                    Ok(Some((piece, before))) => {
+                        is_oldest = before == 0;
+                        if piece.len() > 0 {
+                            return Some(Ok(piece));
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(damage) => return Some(Err(damage)),
+                }
+            }
+            None
+        })
+    }
+
+    /// The newest piece of a stream's runs that `is_it` says yes of, or else the oldest one.
+    fn piece<'a>(
         &'a self,
-        id: &str,
+        id: &'a str,
         hash: u64,
-        mut enough: impl FnMut(&Piece<'a>) -> Looked<bool>,
+        is_it: impl Fn(&Piece<'a>) -> Looked<bool>,
     ) -> Looked<Option<Piece<'a>>> {
         let mut oldest = None;
-        for entry in self.in_memory().filter_map(|part| part.find(id, hash)) {
-            if !entry.runs.is_empty() {
-                let piece = Piece::Memory(&entry.runs);
-                if enough(&piece)? {
-                    return Ok(Some(piece));
-                }
-                oldest = Some(piece);
+        for piece in self.pieces(id, hash) {
+            let piece = piece?;
+            if is_it(&piece)? {
+                return Ok(Some(piece));
             }
-        }
-        for layer in self.in_files() {
-            let place = |row: &StreamRow<'_>| {
-                let StreamRow { first_version, version, .. } = *row;
-                (row.first_run, row.runs, row.runs_before, first_version, version)
-            };
-            let Some((first, count, before, first_version, last_version)) = layer.stream(id, hash, place)?
-            else {
-                continue;
-            };
-            if count > 0 {
-                let piece =
-                    Piece::File { layer, first, count: u64::from(count), first_version, last_version };
-                if enough(&piece)? {
-                    return Ok(Some(piece));
-                }
-                oldest = Some(piece);
-            }
-            if before == 0 {
-                break;
-            }
+            oldest = Some(piece);
         }
         Ok(oldest)
     }
 
-    /// Copies runs of a stream, as many as `max` from one part: from the one that holds `version` on, or from the first one
-    /// behind it; backward, from there down.
+    /// Copies runs of a stream, `max` at most: from the one that holds the first of these versions on, or from the first one
+    /// behind it, and none that begins behind all of them.
     pub(crate) fn copy_runs(
         &self,
         id: &str,
         hash: u64,
-        version: u64,
-        backward: bool,
-        max: u64,
+        versions: Range<u64>,
+        max: usize,
         out: &mut Vec<Run>,
     ) -> Looked<()> {
-        let Some(piece) = self.pieces(id, hash, |piece| Ok(piece.first_version() <= version))? else {
-            return Ok(());
-        };
-        let at = piece.run_at(version)?;
-        if !backward {
-            return piece.copy(at, (at + max).min(piece.len()), out);
-        }
-        if piece.first_version() > version {
-            return Ok(());
-        }
-        let end = (at + 1).min(piece.len());
-        piece.copy(end.saturating_sub(max), end, out)?;
+        // Who asks has found the buckets: where all rows stand is known at once.
+        self.in_files().for_each(|layer| layer.prefetch_row(hash));
+        copy_oldest_first(&mut self.pieces(id, hash), &versions, max, out)
+    }
+
+    /// The same backward: from the one that holds a version down, or from the last one before it. As many as one part has.
+    pub(crate) fn copy_runs_down(
+        &self,
+        id: &str,
+        hash: u64,
+        version: u64,
+        max: usize,
+        out: &mut Vec<Run>,
+    ) -> Looked<()> {
+        let piece = self.piece(id, hash, |piece| Ok(piece.first_version() <= version))?;
+        let Some(piece) = piece.filter(|piece| piece.first_version() <= version) else { return Ok(()) };
+        let end = (piece.run_at(version)? + 1).min(piece.len());
+        piece.copy(end.saturating_sub(max as u64), end, out)?;
         out.reverse();
         Ok(())
     }
 
     /// The version that a stream had before the event at a position: that of its last event before it.
     pub(crate) fn version_before(&self, id: &str, hash: u64, position: u64) -> Looked<u64> {
-        let found = self.pieces(id, hash, |piece| Ok(piece.run(0)?.first_position < position))?;
+        let found = self.piece(id, hash, |piece| Ok(piece.run(0)?.first_position < position))?;
         let Some(piece) = found else {
             return Ok(self.state(id, hash)?.map_or(0, |state| state.version));
         };
@@ -153,7 +177,7 @@ impl Index {
 
     /// The position of a version; 0 if the stream has none such.
     pub(crate) fn position_of(&self, id: &str, hash: u64, version: u64) -> Looked<u64> {
-        let found = self.pieces(id, hash, |piece| Ok(piece.first_version() <= version))?;
+        let found = self.piece(id, hash, |piece| Ok(piece.first_version() <= version))?;
         let Some(piece) = found else { return Ok(0) };
         let at = piece.run_at(version)?;
         if at == piece.len() {
@@ -210,6 +234,29 @@ impl Index {
     pub(crate) fn mark_behind_place(&self, place: Location) -> Result<Option<Mark>, Damage> {
         Ok(self.marks_around(|mark| location(*mark) <= place)?.1)
     }
+}
+
+/// Copies what these pieces, the newest one first, have of some versions.
+fn copy_oldest_first<'a>(
+    pieces: &mut impl Iterator<Item = Looked<Piece<'a>>>,
+    versions: &Range<u64>,
+    max: usize,
+    out: &mut Vec<Run>,
+) -> Looked<()> {
+    let Some(piece) = pieces.next().transpose()? else { return Ok(()) };
+    let is_wanted = piece.first_version() < versions.end;
+    if piece.first_version() > versions.start {
+        if is_wanted {
+            piece.prefetch();
+        }
+        copy_oldest_first(pieces, versions, max, out)?;
+    }
+    let room = max.saturating_sub(out.len()) as u64;
+    if is_wanted && room > 0 {
+        let at = piece.run_at(versions.start)?;
+        piece.copy(at, at.saturating_add(room).min(piece.len()), out)?;
+    }
+    Ok(())
 }
 
 fn location(mark: Mark) -> Location {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 /// A row with a name of usual length takes so many lines of the processor's cache.
 const ROW_LINES: u64 = 3;
+const CELL_LINES: u64 = CELL_BYTES as u64 / 64;
 
 #[derive(Debug)]
 enum Source {
@@ -237,6 +238,15 @@ impl LayerFile {
     pub(crate) fn prefetch_row(&self, part: Part, offset: u64) {
         if let Source::Mapped(mapping) = &self.source {
             mapping.prefetch(self.header.part(part).offset.saturating_add(offset), ROW_LINES);
+        }
+    }
+
+    /// Tells the processor that the cells of these entries will be looked at soon.
+    pub(crate) fn prefetch_cells<E: Entry>(&self, part: Part, at: u64, count: u64) {
+        if let Source::Mapped(mapping) = &self.source {
+            let (cell, end) = (at / E::IN_CELL, at.saturating_add(count).div_ceil(E::IN_CELL));
+            let offset = self.header.part(part).offset.saturating_add(cell.saturating_mul(CELL_BYTES as u64));
+            mapping.prefetch(offset, end.saturating_sub(cell) * CELL_LINES);
         }
     }
 

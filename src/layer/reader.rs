@@ -3,7 +3,7 @@
 //! Owns the questions. Rows are decoded where they stand and shown, not copied.
 
 use crate::error::Fault;
-use crate::format::cell::{Binding, FrameSums, KeptAt, Mark, RowAt, Run, bucket_of};
+use crate::format::cell::{Binding, Entry, FrameSums, KeptAt, Mark, RowAt, Run, bucket_of};
 use crate::format::layer::{LayerHeader, Part};
 use crate::format::row::{KeptRow, StreamRow, TenantRow, decode, named};
 use crate::layer::Damage;
@@ -188,6 +188,11 @@ impl Layer {
     /// Appends runs to `out`.
     pub(crate) fn runs(&self, first: u64, count: u64, out: &mut Vec<Run>) -> Result<(), Damage> {
         self.file.entries(Part::Runs, first, count, |run| out.push(run))
+    }
+
+    /// Tells the processor that these runs will be copied soon, of many the first ones.
+    pub(crate) fn prefetch_runs(&self, first: u64, count: u64) {
+        self.file.prefetch_cells::<Run>(Part::Runs, first, count.min(Run::IN_CELL));
     }
 
     /// Which of the runs `first..first + count`, which hold these versions, is the first one that does not end before a version.

@@ -1,0 +1,133 @@
+//! Fetching ahead: bytes that are read soon are on their way to the processor while those before them are looked at.
+//!
+//! Owns how far ahead, and how much at once. Must never change what is read, nor fail: what is not there is not fetched.
+
+use crate::engine::view::{Segments, segment_at};
+use crate::segment::reader::Segment;
+use std::ops::Range;
+
+/// How far ahead of a reader the log is fetched, in bytes: far enough for memory to answer, and not so far that it is out of the
+/// nearest cache again before it is read.
+const DISTANCE: u64 = 2048;
+/// How much is fetched at once, at most. More would only queue, and what is read in one piece the processor fetches by itself.
+const AT_ONCE: u64 = 2048;
+/// A line of the processor's cache, in bytes.
+const LINE: u64 = 64;
+
+/// Bytes of a segment that will be read: fetched bit by bit, as those before them are used up.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ahead {
+    ordinal: u64,
+    range: Range<u64>,
+    /// Whether they are the log itself, whose reader follows.
+    is_followed: bool,
+}
+
+impl Ahead {
+    /// Bytes that stand elsewhere than those that are read now.
+    pub(crate) fn of(ordinal: u64, range: Range<u64>) -> Ahead {
+        Ahead { ordinal, range, is_followed: false }
+    }
+
+    /// The bytes behind an offset, from which a segment is read now.
+    pub(crate) fn follow(&mut self, ordinal: u64, offset: u64) {
+        let end = offset.saturating_add(DISTANCE);
+        // Whole lines are fetched, so that it may have come a bit farther.
+        let near = offset..end.saturating_add(LINE);
+        let goes_on = self.is_followed && self.ordinal == ordinal && near.contains(&self.range.start);
+        let start = if goes_on { self.range.start } else { offset };
+        *self = Ahead { ordinal, range: start..end, is_followed: true };
+    }
+
+    /// The segment of the bytes, if it is still there.
+    #[inline]
+    pub(crate) fn segment<'s>(&self, segments: &'s Segments) -> Option<&'s Segment> {
+        if self.range.end == 0 { None } else { segment_at(segments, self.ordinal).map(|segment| &**segment) }
+    }
+
+    /// So many bytes are used up. The segment is that of the bytes ahead.
+    #[inline]
+    pub(crate) fn step(&mut self, segment: &Segment, used: usize) {
+        let (offset, lines) = self.take(used as u64);
+        segment.prefetch(offset, lines);
+    }
+
+    /// What is to be fetched now that so many bytes are used up: from an offset on, so many lines.
+    #[inline]
+    fn take(&mut self, used: u64) -> (u64, u64) {
+        if self.is_followed {
+            self.range.end = self.range.end.saturating_add(used);
+        }
+        // Twice as many, so that a reader that has just begun gets ahead of memory.
+        let Range { start, end } = self.range;
+        let lines = end.saturating_sub(start).min(used.saturating_mul(2)).min(AT_ONCE).div_ceil(LINE);
+        self.range.start = start.saturating_add(lines * LINE);
+        (start, lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Reads events of these lengths, which follow each other, and says how far what was fetched comes ahead of each.
+    fn follow(lens: &[u64], from: u64) -> Vec<u64> {
+        let mut ahead = Ahead::default();
+        let (mut at, mut fetched) = (from, from);
+        let read = |&len: &u64| {
+            ahead.follow(1, at);
+            let (offset, lines) = ahead.take(len);
+            assert_eq!(offset, fetched.max(offset), "nothing is fetched twice");
+            fetched = offset + lines * LINE;
+            at += len;
+            fetched.saturating_sub(at)
+        };
+        lens.iter().map(read).collect()
+    }
+
+    #[test]
+    fn a_reader_of_the_log_gets_memory_ahead_of_it_and_keeps_its_distance() {
+        let ahead = follow(&[300; 40], 4096);
+        assert!(ahead[0] >= 300, "{ahead:?}");
+        assert!(ahead[10..].iter().all(|ahead| (DISTANCE..DISTANCE + 2 * LINE).contains(ahead)), "{ahead:?}");
+    }
+
+    #[test]
+    fn the_next_run_is_there_when_this_one_of_its_length_is_read_and_no_more() {
+        let mut ahead = Ahead::of(3, 1000..1000 + 3000);
+        let fetched: Vec<(u64, u64)> = (0..10).map(|_| ahead.take(300)).collect();
+        assert!(fetched.windows(2).all(|two| two[0].0 + two[0].1 * LINE == two[1].0), "{fetched:?}");
+        let (offset, lines) = fetched[9];
+        assert!((4000..4000 + LINE).contains(&(offset + lines * LINE)), "{fetched:?}");
+        assert_eq!(ahead.take(300).1, 0);
+    }
+
+    #[test]
+    fn another_place_begins_anew() {
+        let mut ahead = Ahead::default();
+        ahead.follow(1, 100);
+        ahead.take(500);
+        for (ordinal, offset) in [(2, 5000), (2, 500_000), (2, 64)] {
+            ahead.follow(ordinal, offset);
+            assert_eq!(ahead.take(500).0, offset);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn much_is_never_fetched_at_once_and_no_number_is_too_large(
+            lens in proptest::collection::vec(prop_oneof![1..2000u64, any::<u64>()], 1..50),
+            range in (any::<u64>(), any::<u64>()),
+            is_followed in any::<bool>(),
+        ) {
+            let mut ahead = Ahead::of(1, range.0..range.1);
+            for len in lens {
+                if is_followed {
+                    ahead.follow(1, range.0.wrapping_add(len));
+                }
+                prop_assert!(ahead.take(len).1 * LINE <= AT_ONCE);
+            }
+        }
+    }
+}
