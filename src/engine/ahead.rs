@@ -48,21 +48,23 @@ impl Ahead {
     /// So many bytes are used up. The segment is that of the bytes ahead.
     #[inline]
     pub(crate) fn step(&mut self, segment: &Segment, used: usize) {
-        let (offset, lines) = self.take(used as u64);
-        segment.prefetch(offset, lines);
+        segment.prefetch(self.take(used as u64));
     }
 
-    /// What is to be fetched now that so many bytes are used up: from an offset on, so many lines.
+    /// What is to be fetched now that so many bytes are used up.
     #[inline]
-    fn take(&mut self, used: u64) -> (u64, u64) {
+    fn take(&mut self, used: u64) -> Range<u64> {
         if self.is_followed {
             self.range.end = self.range.end.saturating_add(used);
         }
         // Twice as many, so that a reader that has just begun gets ahead of memory.
-        let Range { start, end } = self.range;
-        let lines = end.saturating_sub(start).min(used.saturating_mul(2)).min(AT_ONCE).div_ceil(LINE);
-        self.range.start = start.saturating_add(lines * LINE);
-        (start, lines)
+        let some = 2 * used.min(AT_ONCE / 2);
+        let start = self.range.start;
+        let end = self.range.end.min(start.saturating_add(some));
+        if start < end {
+            self.range.start = start.saturating_add((end - start).next_multiple_of(LINE));
+        }
+        start..end
     }
 }
 
@@ -77,9 +79,9 @@ mod tests {
         let (mut at, mut fetched) = (from, from);
         let read = |&len: &u64| {
             ahead.follow(1, at);
-            let (offset, lines) = ahead.take(len);
-            assert_eq!(offset, fetched.max(offset), "nothing is fetched twice");
-            fetched = offset + lines * LINE;
+            let Range { start, end } = ahead.take(len);
+            assert!(start >= fetched, "something is fetched twice");
+            fetched = end.max(fetched);
             at += len;
             fetched.saturating_sub(at)
         };
@@ -90,17 +92,17 @@ mod tests {
     fn a_reader_of_the_log_gets_memory_ahead_of_it_and_keeps_its_distance() {
         let ahead = follow(&[300; 40], 4096);
         assert!(ahead[0] >= 300, "{ahead:?}");
-        assert!(ahead[10..].iter().all(|ahead| (DISTANCE..DISTANCE + 2 * LINE).contains(ahead)), "{ahead:?}");
+        assert!(ahead[10..].iter().all(|ahead| (DISTANCE..DISTANCE + LINE).contains(ahead)), "{ahead:?}");
     }
 
     #[test]
     fn the_next_run_is_there_when_this_one_of_its_length_is_read_and_no_more() {
-        let mut ahead = Ahead::of(3, 1000..1000 + 3000);
-        let fetched: Vec<(u64, u64)> = (0..10).map(|_| ahead.take(300)).collect();
-        assert!(fetched.windows(2).all(|two| two[0].0 + two[0].1 * LINE == two[1].0), "{fetched:?}");
-        let (offset, lines) = fetched[9];
-        assert!((4000..4000 + LINE).contains(&(offset + lines * LINE)), "{fetched:?}");
-        assert_eq!(ahead.take(300).1, 0);
+        let mut ahead = Ahead::of(3, 1000..4000);
+        let fetched: Vec<Range<u64>> =
+            (0..10).map(|_| ahead.take(300)).take_while(|some| !some.is_empty()).collect();
+        assert!(fetched.windows(2).all(|two| two[1].start - two[0].end < LINE), "{fetched:?}");
+        assert_eq!((fetched[0].start, fetched[fetched.len() - 1].end), (1000, 4000));
+        assert!(ahead.take(300).is_empty());
     }
 
     #[test]
@@ -110,7 +112,7 @@ mod tests {
         ahead.take(500);
         for (ordinal, offset) in [(2, 5000), (2, 500_000), (2, 64)] {
             ahead.follow(ordinal, offset);
-            assert_eq!(ahead.take(500).0, offset);
+            assert_eq!(ahead.take(500).start, offset);
         }
     }
 
@@ -126,7 +128,8 @@ mod tests {
                 if is_followed {
                     ahead.follow(1, range.0.wrapping_add(len));
                 }
-                prop_assert!(ahead.take(len).1 * LINE <= AT_ONCE);
+                let Range { start, end } = ahead.take(len);
+                prop_assert!(end.saturating_sub(start) <= AT_ONCE);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Chores that the writer must not wait for: the next segment, its zeros, the checkpoint.
+//! Chores that the writer must not wait for: the next segment, its zeros or its pages, the checkpoint.
 //!
 //! Owns their pace and their order. A failure here never poisons: no acknowledged byte depends on it.
 
@@ -13,8 +13,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io;
 use std::time::Duration;
 
-/// Between two steps of zeroing: with steps of 256 KiB, some 300 MB/s.
-const ZERO_PAUSE: Duration = Duration::from_micros(850);
+/// Between two steps of making the spare ready: of zeros, with steps of 256 KiB, some 300 MB/s.
+const STEP_PAUSE: Duration = Duration::from_micros(850);
 /// Zeros run ahead of the log's growth by this many bytes at least.
 const ZERO_LEAD: u64 = 1 << 20;
 
@@ -33,7 +33,7 @@ struct Found {
 }
 
 impl Shared {
-    /// Does what is to be done. Says whether there is more to zero soon; if not, whoever commits rings when there is.
+    /// Does what is to be done. Says whether there is more of it soon; if not, whoever commits rings when there is.
     pub(crate) fn maintain(&self) -> bool {
         let (wanted, needed) = {
             let seq = self.sequencer();
@@ -52,7 +52,7 @@ impl Shared {
             // Without it, open has one witness less; the next roll or close writes another.
             let _ = self.note(|checkpoint| checkpoint.place = place);
         }
-        self.zero_ahead()
+        self.ready_ahead()
     }
 
     /// Makes the spare that is missing, or lets the one that is too small grow, and tells the sequencer. On failure the
@@ -123,26 +123,37 @@ impl Shared {
         found
     }
 
-    /// Zeros a step of the spare, as far as the log has grown towards it. Says whether there is more up to there.
-    fn zero_ahead(&self) -> bool {
+    /// One step of making the spare ready for what will be written. Where commits are large it is warmed, which makes each of
+    /// them cheaper; small ones would be dearer, as the system looks through a large page for what is new in it. For those it is
+    /// zeroed, as far as the log has grown towards it. Says whether there is more to do.
+    fn ready_ahead(&self) -> bool {
         let (used, capacity, in_bulk) = {
             let seq = self.sequencer();
             (seq.open.end(), seq.tail.header.capacity, seq.is_filled_in_bulk())
         };
+        if in_bulk {
+            // Without its lock: a large page may take milliseconds, and a batch that needs the spare does not wait for it.
+            let step = self.spare.lock().as_mut().and_then(Spare::warming);
+            let Some(step) = step else {
+                self.sequencer().zero_at = u64::MAX;
+                return false;
+            };
+            step();
+            return true;
+        }
         let mut spoiled = None;
-        let more_at = if in_bulk {
-            u64::MAX
-        } else if let Some(spare) = &mut *self.spare.lock() {
-            let target = (spare.capacity as f64 * 2.0 * used as f64 / capacity as f64) as u64 + ZERO_LEAD;
-            // Where zeros cannot be written, that costs speed and nothing else.
-            if spare.zero_step(target).unwrap_or(false) {
-                return true;
+        let more_at = match &mut *self.spare.lock() {
+            Some(spare) => {
+                let target = (spare.capacity as f64 * 2.0 * used as f64 / capacity as f64) as u64 + ZERO_LEAD;
+                // Where zeros cannot be written, that costs speed and nothing else.
+                if spare.zero_step(target).unwrap_or(false) {
+                    return true;
+                }
+                spoiled = spare.fault().cloned();
+                let grown = (ZERO_STEP as f64 * capacity as f64 / (2.0 * spare.capacity as f64)) as u64;
+                if spare.is_zeroed() { u64::MAX } else { used + grown }
             }
-            spoiled = spare.fault().cloned();
-            let grown = (ZERO_STEP as f64 * capacity as f64 / (2.0 * spare.capacity as f64)) as u64;
-            if spare.is_zeroed() { u64::MAX } else { used + grown }
-        } else {
-            u64::MAX
+            None => u64::MAX,
         };
         let mut seq = self.sequencer();
         seq.zero_at = more_at;
@@ -157,7 +168,7 @@ impl Shared {
     pub(crate) fn run_maintenance(&self, bell: &Receiver<()>) {
         loop {
             let rung = if self.maintain() {
-                bell.recv_timeout(ZERO_PAUSE)
+                bell.recv_timeout(STEP_PAUSE)
             } else {
                 bell.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };

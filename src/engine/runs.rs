@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 /// How many runs are copied out of the index at once.
 const RUNS_AT_ONCE: usize = 64;
-/// How much of a run is fetched as soon as it is known that it is the next one, in lines of 64 bytes; the rest follows bit by
-/// bit, see [`Ahead`].
-const NEXT_LINES: u64 = 8;
+/// How much of a run is fetched as soon as it is known that it is the next one, in bytes; the rest follows bit by bit, see
+/// [`Ahead`].
+const NEXT_BYTES: u64 = 512;
 /// The same of a run that is read now, with nothing before it.
-const FIRST_LINES: u64 = 32;
+const FIRST_BYTES: u64 = 2048;
 
 /// The mapped section of a run.
 pub(crate) struct Lent<'e> {
@@ -72,7 +72,7 @@ impl RunSource {
             }
             let Some(run) = self.runs.get(self.used).copied() else { return Ok(None) };
             self.used += 1;
-            self.prefetch(extent, NEXT_LINES);
+            self.prefetch(extent, NEXT_BYTES);
             let (first, last) = if self.by_position {
                 (run.first_position, run.last_position())
             } else {
@@ -105,20 +105,21 @@ impl RunSource {
             *next = if extent.backward { last.first_version - 1 } else { last.last_version() + 1 };
         }
         *used = 0;
-        self.prefetch(extent, FIRST_LINES);
+        self.prefetch(extent, FIRST_BYTES);
         Ok(())
     }
 
     /// The next run lies anywhere. Its entry and its first lines are fetched at once; they wait for memory together.
     #[inline]
-    fn prefetch(&self, extent: &Extent, lines: u64) {
+    fn prefetch(&self, extent: &Extent, bytes: u64) {
         if let Some(next) = self.runs.get(self.used)
             && let Some(segment) = segment_at(&extent.segments, u64::from(next.segment))
         {
             let entry_at = FRAME_HEADER_BYTES + next.section as usize * ENTRY_BYTES;
-            segment.prefetch(next.frame_offset + entry_at as u64, 1);
+            let entry_at = next.frame_offset + entry_at as u64;
+            segment.prefetch(entry_at..entry_at + ENTRY_BYTES as u64);
             let section = section_of(next);
-            segment.prefetch(section.start, (section.end - section.start).div_ceil(64).min(lines));
+            segment.prefetch(section.start..section.end.min(section.start + bytes));
         }
     }
 
@@ -127,7 +128,7 @@ impl RunSource {
     pub(crate) fn ahead(&self) -> Ahead {
         let Some(next) = self.runs.get(self.used) else { return Ahead::default() };
         let Range { start, end } = section_of(next);
-        Ahead::of(u64::from(next.segment), start + NEXT_LINES * 64..end)
+        Ahead::of(u64::from(next.segment), start + NEXT_BYTES..end)
     }
 
     /// Where the section of a run stands. Its entry must say the same as the index; with [`RunSource::prove`], no wrong index

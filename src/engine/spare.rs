@@ -19,6 +19,9 @@ const ZERO_AT_ONCE: u64 = 256 * 1024;
 /// How much is zeroed in one step.
 pub(crate) const ZERO_STEP: u64 = 256 * 1024;
 
+/// How much is warmed in one step, and at which offsets: the size of the large pages of most processors.
+const WARM_STEP: u64 = 2 << 20;
+
 #[derive(Debug)]
 pub(crate) struct Spare {
     file: Arc<dyn File>,
@@ -26,6 +29,8 @@ pub(crate) struct Spare {
     pub(crate) capacity: u64,
     /// Bytes from the start of the file that hold written zeros.
     zeroed: u64,
+    /// Bytes from the start of the file that were warmed, see [`File::warm`].
+    warmed: u64,
     /// A sync of it has failed: a later one that succeeds would say nothing.
     spoiled: Option<IoFault>,
 }
@@ -50,7 +55,7 @@ impl Spare {
             let _ = storage.remove(SPARE);
             return Err(fault("allocate")(error));
         }
-        let mut spare = Spare { file, salt: random_salt(), capacity, zeroed: 0, spoiled: None };
+        let mut spare = Spare { file, salt: random_salt(), capacity, zeroed: 0, warmed: 0, spoiled: None };
         // Where zeros cannot be written, that costs speed and nothing else.
         if capacity <= ZERO_AT_ONCE
             && let Err(fault) = spare.zero_step(capacity)
@@ -80,6 +85,8 @@ impl Spare {
         self.file
             .write_zeros(self.zeroed, len)
             .map_err(|error| IoFault::new("write zeros to", SPARE, &error))?;
+        // Zeros go past the page cache, which forgets what it had of that place.
+        self.warmed = self.warmed.min(self.zeroed / WARM_STEP * WARM_STEP);
         self.zeroed += len;
         if self.is_zeroed() {
             // Settles the file's metadata now, not in the first commit.
@@ -90,6 +97,17 @@ impl Spare {
             }
         }
         Ok(self.zeroed < target)
+    }
+
+    /// The next step of warming it, if there is one: for the caller to do without the spare, which a batch may need meanwhile.
+    pub(crate) fn warming(&mut self) -> Option<impl FnOnce() + use<>> {
+        let at = self.warmed;
+        if at + WARM_STEP > self.capacity {
+            return None;
+        }
+        self.warmed += WARM_STEP;
+        let file = self.file.clone();
+        Some(move || file.warm(at, WARM_STEP))
     }
 
     /// Why it must not become a segment.
@@ -130,6 +148,20 @@ pub(crate) fn random_salt() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::Memory;
+
+    #[test]
+    fn all_large_pages_are_warmed_once_and_again_where_zeros_went_past_them() {
+        let mut spare = Spare::make(&Memory::new(), 4 * WARM_STEP + PAGE_BYTES as u64).unwrap();
+        let steps = |spare: &mut Spare| std::iter::from_fn(|| spare.warming()).map(|step| step()).count();
+        assert_eq!(steps(&mut spare), 4);
+        assert_eq!(steps(&mut spare), 0);
+        while spare.zero_step(WARM_STEP + ZERO_STEP).unwrap() {}
+        assert_eq!(steps(&mut spare), 4);
+        spare.zero_step(WARM_STEP + 2 * ZERO_STEP).unwrap();
+        assert_eq!(steps(&mut spare), 3);
+        assert_eq!(steps(&mut Spare::make(&Memory::new(), WARM_STEP - 1).unwrap()), 0);
+    }
 
     #[test]
     fn segments_double_up_to_the_option_unless_a_frame_needs_more() {

@@ -16,9 +16,8 @@ use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A row with a name of usual length takes so many lines of the processor's cache.
-const ROW_LINES: u64 = 3;
-const CELL_LINES: u64 = CELL_BYTES as u64 / 64;
+/// A row with a name of usual length takes so many bytes at most.
+const ROW_BYTES: u64 = 192;
 
 #[derive(Debug)]
 enum Source {
@@ -237,7 +236,8 @@ impl LayerFile {
     #[inline]
     pub(crate) fn prefetch_row(&self, part: Part, offset: u64) {
         if let Source::Mapped(mapping) = &self.source {
-            mapping.prefetch(self.header.part(part).offset.saturating_add(offset), ROW_LINES);
+            let at = self.header.part(part).offset.saturating_add(offset);
+            mapping.prefetch(at..at.saturating_add(ROW_BYTES));
         }
     }
 
@@ -246,7 +246,7 @@ impl LayerFile {
         if let Source::Mapped(mapping) = &self.source {
             let (cell, end) = (at / E::IN_CELL, at.saturating_add(count).div_ceil(E::IN_CELL));
             let offset = self.header.part(part).offset.saturating_add(cell.saturating_mul(CELL_BYTES as u64));
-            mapping.prefetch(offset, end.saturating_sub(cell) * CELL_LINES);
+            mapping.prefetch(offset..offset.saturating_add(end.saturating_sub(cell) * CELL_BYTES as u64));
         }
     }
 
@@ -254,7 +254,8 @@ impl LayerFile {
     #[inline]
     pub(crate) fn prefetch_bucket(&self, part: Part, bucket: u64) {
         if let Source::Mapped(mapping) = &self.source {
-            mapping.prefetch(self.header.part(part).offset + bucket * BUCKET_BYTES as u64, 1);
+            let at = self.header.part(part).offset + bucket * BUCKET_BYTES as u64;
+            mapping.prefetch(at..at + BUCKET_BYTES as u64);
         }
     }
 }

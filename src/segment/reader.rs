@@ -106,9 +106,9 @@ impl Segment {
 
     /// Hints that these bytes will be read soon.
     #[inline]
-    pub(crate) fn prefetch(&self, offset: u64, lines: u64) {
+    pub(crate) fn prefetch(&self, range: Range<u64>) {
         if let Source::Mapped(mapping) = &self.bytes {
-            mapping.prefetch(offset, lines);
+            mapping.prefetch(range);
         }
     }
 

@@ -239,6 +239,12 @@ impl File for DiskFile {
         Ok(())
     }
 
+    #[cfg(target_os = "linux")]
+    fn warm(&self, offset: u64, len: u64) {
+        // A system that cannot does without.
+        let _ = super::mapping::bring_in(&self.file, offset, len);
+    }
+
     fn sync(&self) -> io::Result<()> {
         // One call, no loop: EINTR from a sync counts as a failure.
         Ok(fs::fdatasync(&self.file)?)
@@ -341,6 +347,29 @@ mod tests {
         let path = dir.path().join("a/b/c");
         assert_eq!(Disk::open(&path, false).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(Disk::open(&path, true).unwrap().list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn warming_changes_no_byte_and_asks_for_nothing_that_is_there() {
+        const LEN: u64 = 4 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let file = Disk::open(dir.path(), false).unwrap().create("f").unwrap();
+        file.allocate(LEN).unwrap();
+        let map = file.map(LEN).unwrap().unwrap();
+        write_all_at(&*file, 100, b"before").unwrap();
+        // Behind the end and beyond all numbers as well: a hint never fails.
+        for (offset, len) in
+            [(0, LEN / 2), (LEN / 2, LEN / 2), (4096, 4096), (LEN, LEN), (u64::MAX - 4095, 4096), (0, 0)]
+        {
+            file.warm(offset, len);
+        }
+        write_all_at(&*file, LEN / 2 - 3, b"after").unwrap();
+        file.write_zeros(LEN - 4096, 4096).unwrap();
+        assert_eq!(file.len().unwrap(), LEN);
+        assert_eq!(map.slice(100..106), Some(&b"before"[..]));
+        assert_eq!(map.slice(LEN / 2 - 3..LEN / 2 + 2), Some(&b"after"[..]));
+        let bytes = map.slice(0..LEN).unwrap();
+        assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 11);
     }
 
     #[test]

@@ -46,25 +46,42 @@ impl Mapping {
         Some(unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(range.start as usize), len) })
     }
 
-    /// Tells the processor that the bytes from `offset` on will be wanted soon, so many lines of its cache. Costs next to
-    /// nothing if they are already near.
+    /// Tells the processor that the bytes of a range will be wanted soon. Costs next to nothing if they are already near. What of
+    /// it lies outside is left out.
     #[inline]
-    pub(crate) fn prefetch(&self, offset: u64, lines: u64) {
+    pub(crate) fn prefetch(&self, range: Range<u64>) {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let end = (self.raw.len() as u64).min(offset.saturating_add(lines * 64));
-            let mut at = offset;
+            let Range { start: mut at, end } = range;
+            let end = end.min(self.raw.len() as u64);
             while at < end {
                 // SAFETY: a prefetch reads nothing that the program can see and faults on no address; this one is inside
                 // the mapping anyway. SSE is part of every x86-64.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(self.raw.as_ptr().add(at as usize).cast()) };
+                // Lines are 64 bytes long.
                 at += 64;
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = (offset, lines);
+        let _ = range;
     }
+}
+
+/// Brings a range of a file into memory, in pages as large as the system has.
+///
+/// # Errors
+/// What the system reports; it may not know how.
+#[cfg(target_os = "linux")]
+pub(crate) fn bring_in(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    use memmap2::Advice;
+    let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    // For this one time only: whoever reads the file later does not want a large page each time that a small one is missing.
+    let range = MmapOptions::new().offset(offset).len(len).map_raw_read_only(file)?;
+    range.advise(Advice::HugePage)?;
+    // No more than this range.
+    range.advise(Advice::Random)?;
+    range.advise(Advice::PopulateRead)
 }
 
 /// A range of a mapping that keeps it alive: what an owned event's bytes hold on to.

@@ -88,6 +88,13 @@ pub trait File: Debug + Send + Sync {
     /// and length are multiples of 4096.
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()>;
 
+    /// Hints that this range, which holds nothing yet, will be written bit by bit, and then be read through a mapping: a storage
+    /// with a page cache may bring it in now. In large pages, that spares whoever reads it a part of the way to each of them.
+    /// Whatever comes of it, nothing is told. By default, nothing is done.
+    fn warm(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+
     /// Makes all writes so far durable (`fdatasync`). After an error nothing is known about any of them, and a second
     /// call that succeeds proves nothing: operating systems mark the lost pages clean.
     fn sync(&self) -> io::Result<()>;
