@@ -6,6 +6,34 @@ use crate::Mutant;
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "copy as many runs of each part as there is room for in all",
+        file: "src/index/runs.rs",
+        from: "let room = max.saturating_sub(out.len()) as u64;",
+        to: "let room = max as u64;",
+        tests: &["folding::"],
+    },
+    Mutant {
+        name: "copy runs of the newest part only",
+        file: "src/index/runs.rs",
+        from: "        copy_oldest_first(pieces, versions, max, out)?;\n",
+        to: "",
+        tests: &["folding::"],
+    },
+    Mutant {
+        name: "warm a place no more that zeros went past",
+        file: "src/engine/spare.rs",
+        from: "        self.warmed = self.warmed.min(self.zeroed / WARM_STEP * WARM_STEP);\n",
+        to: "",
+        tests: &["spare::"],
+    },
+    Mutant {
+        name: "fetch the same again behind each event",
+        file: "src/engine/ahead.rs",
+        from: "let start = if goes_on {",
+        to: "let start = if false && goes_on {",
+        tests: &["ahead::"],
+    },
+    Mutant {
         name: "give out a replay that was withdrawn while it was looked up",
         file: "src/consumer/lanes.rs",
         from: "let wanted = self.announced.remove(&work.event.position());",

@@ -92,8 +92,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "copy runs out of an index that is broken",
         file: "src/engine/runs.rs",
-        from: "        extent.shared.ask_whole(|view| {\n            runs.clear();\n            view.index.copy_runs(id, *hash, *next, extent.backward, RUNS_AT_ONCE, runs)\n        })?;",
-        to: "        extent.shared.ask(|view| {\n            runs.clear();\n            view.index.copy_runs(id, *hash, *next, extent.backward, RUNS_AT_ONCE, runs)\n        });",
+        from: "                view.index.copy_runs(id, *hash, *next..end, RUNS_AT_ONCE, runs)\n            }\n        })?;",
+        to: "                view.index.copy_runs(id, *hash, *next..end, RUNS_AT_ONCE, runs)\n            }\n        }).ok();",
         tests: &["broken"],
     },
     Mutant {
@@ -155,8 +155,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "write zeros ahead of a log that is filled in bulk",
         file: "src/engine/maintenance.rs",
-        from: "let more_at = if in_bulk {",
-        to: "let more_at = if in_bulk && used == 0 {",
+        from: "        if in_bulk {\n            // Without its lock",
+        to: "        if in_bulk && used == 0 {\n            // Without its lock",
         tests: &["space::space_is_zeroed"],
     },
     Mutant {

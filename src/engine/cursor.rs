@@ -334,6 +334,7 @@ impl Cursor {
         self.stubs = section.segment.header.rewritten;
         match &self.source {
             Source::Stream(runs) => self.ahead = runs.ahead(),
+            Source::Merge(merge) => self.ahead = merge.ahead(),
             Source::Log(_) if !self.extent.backward => {
                 let header = &section.segment.header;
                 self.ahead.follow(header.ordinal, section.range.start + here.0 as u64);

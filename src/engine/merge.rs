@@ -2,8 +2,9 @@
 //!
 //! Owns the merge. Worth it when few streams match; whether they do is judged here, from the index alone.
 
+use crate::engine::ahead::Ahead;
 use crate::engine::place::{Extent, Found};
-use crate::engine::runs::RunSource;
+use crate::engine::runs::{RunSource, ahead_of};
 use crate::error::ReadError;
 use crate::format::cell::Run;
 use crate::index::streams::hash_of;
@@ -92,6 +93,11 @@ impl MergeSource {
         let Some(Next { source, run, .. }) = self.next.pop() else { return Ok(None) };
         self.advance(source, extent)?;
         self.sources[source].open(&run, extent).map(Some)
+    }
+
+    /// What of the next run is not fetched yet.
+    pub(crate) fn ahead(&self) -> Ahead {
+        ahead_of(self.next.peek().map(|next| &next.run))
     }
 
     fn advance(&mut self, source: usize, extent: &Extent) -> Result<(), ReadError> {

@@ -126,9 +126,7 @@ impl RunSource {
     /// What of the next run is not fetched yet.
     #[inline]
     pub(crate) fn ahead(&self) -> Ahead {
-        let Some(next) = self.runs.get(self.used) else { return Ahead::default() };
-        let Range { start, end } = section_of(next);
-        Ahead::of(u64::from(next.segment), start + NEXT_BYTES..end)
+        ahead_of(self.runs.get(self.used))
     }
 
     /// Where the section of a run stands. Its entry must say the same as the index; with [`RunSource::prove`], no wrong index
@@ -183,6 +181,14 @@ impl RunSource {
         let first_at = self.prove(bytes, segment, start, checksum)?;
         Ok(Some(Lent { segment, bytes, first_at }))
     }
+}
+
+/// What is not fetched yet of a run that was found out to be the next one.
+#[inline]
+pub(crate) fn ahead_of(next: Option<&Run>) -> Ahead {
+    let Some(next) = next else { return Ahead::default() };
+    let Range { start, end } = section_of(next);
+    Ahead::of(u64::from(next.segment), start + NEXT_BYTES..end)
 }
 
 /// Where the section of a run stands in its segment.
