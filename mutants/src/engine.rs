@@ -155,8 +155,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "write zeros ahead of a log that is filled in bulk",
         file: "src/engine/maintenance.rs",
-        from: "        if in_bulk {\n            // Without its lock",
-        to: "        if in_bulk && used == 0 {\n            // Without its lock",
+        from: "            if in_bulk {\n                warming",
+        to: "            if in_bulk && used == 0 {\n                warming",
         tests: &["space::space_is_zeroed"],
     },
     Mutant {
@@ -358,8 +358,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "zero a live segment",
         file: "src/engine/maintenance.rs",
-        from: "        let more_at = ",
-        to: "        let live = self.live.lock().clone();\n        let _ = live.file.write_zeros(crate::format::FIRST_FRAME, 4096);\n        let more_at = ",
+        from: "        let mut more_at = ",
+        to: "        let live = self.live.lock().clone();\n        let _ = live.file.write_zeros(crate::format::FIRST_FRAME, 4096);\n        let mut more_at = ",
         tests: &["crash"],
     },
     Mutant {

@@ -4,6 +4,7 @@
 
 use crate::engine::view::{Segments, segment_at};
 use crate::segment::reader::Segment;
+use crate::storage::Mapping;
 use std::ops::Range;
 
 /// How far ahead of a reader the log is fetched, in bytes: far enough for memory to answer, and not so far that it is out of the
@@ -39,10 +40,14 @@ impl Ahead {
         *self = Ahead { ordinal, range: start..end, is_followed: true };
     }
 
-    /// The segment of the bytes, if it is still there.
+    /// The segment of the bytes, if there are any and the processor can be told.
     #[inline]
     pub(crate) fn segment<'s>(&self, segments: &'s Segments) -> Option<&'s Segment> {
-        if self.range.end == 0 { None } else { segment_at(segments, self.ordinal).map(|segment| &**segment) }
+        if !Mapping::PREFETCHES || self.range.end == 0 {
+            None
+        } else {
+            segment_at(segments, self.ordinal).map(|segment| &**segment)
+        }
     }
 
     /// So many bytes are used up. The segment is that of the bytes ahead.

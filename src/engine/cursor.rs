@@ -145,6 +145,9 @@ impl Cursor {
                     return Ok(true);
                 }
                 Ok((_, len)) => {
+                    if let Some(segment) = self.ahead.segment(&self.extent.segments) {
+                        self.ahead.step(segment, len);
+                    }
                     self.here = self.here.behind(len);
                     self.left -= 1;
                 }

@@ -8,8 +8,9 @@ use crate::engine::view::{Segments, View};
 use crate::error::ReadError;
 use crate::index::Looked;
 use crate::index::state::StreamState;
-use crate::index::streams::{TOGETHER, hash_of, prefetch_in, state_to_read_in, version_in};
+use crate::index::streams::{TOGETHER, hash_of, prefetch_in, state_in, state_to_read_in, version_in};
 use crate::index::versions::Known;
+use crate::layer::Layer;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -104,8 +105,27 @@ impl Shared {
         Ok(versions)
     }
 
+    /// The state of a registered stream.
+    pub(crate) fn state(&self, id: &str, hash: u64) -> Option<StreamState> {
+        self.stream(id, hash, |layers| state_in(layers, id, hash)).0
+    }
+
     /// The state of a registered stream that will be read, and the segments that hold all of it.
-    pub(crate) fn stream(&self, id: &str, hash: u64) -> (Option<StreamState>, Segments) {
+    pub(crate) fn stream_to_read(
+        &self,
+        id: &str,
+        hash: u64,
+        backward: bool,
+    ) -> (Option<StreamState>, Segments) {
+        self.stream(id, hash, |layers| state_to_read_in(layers, id, hash, backward))
+    }
+
+    fn stream(
+        &self,
+        id: &str,
+        hash: u64,
+        in_files: impl Fn(&[Arc<Layer>]) -> Looked<Option<StreamState>>,
+    ) -> (Option<StreamState>, Segments) {
         self.sound(|| {
             let (layers, segments) = {
                 let view = self.view.read();
@@ -120,7 +140,7 @@ impl Shared {
                     None => (view.index.layers.clone(), segments),
                 }
             };
-            Ok((state_to_read_in(&layers, id, hash)?, segments))
+            Ok((in_files(&layers)?, segments))
         })
     }
 

@@ -4,7 +4,7 @@
 
 use crate::engine::sequencer::Ready;
 use crate::engine::shared::Shared;
-use crate::engine::spare::{Spare, ZERO_STEP, next_capacity};
+use crate::engine::spare::{Spare, WARM_STEP, ZERO_STEP, next_capacity};
 use crate::error::IoFault;
 use crate::format::checkpoint::Checkpoint;
 use crate::segment::name::CHECKPOINT_TEMPORARY;
@@ -15,8 +15,8 @@ use std::time::Duration;
 
 /// Between two steps of making the spare ready: of zeros, with steps of 256 KiB, some 300 MB/s.
 const STEP_PAUSE: Duration = Duration::from_micros(850);
-/// Zeros run ahead of the log's growth by this many bytes at least.
-const ZERO_LEAD: u64 = 1 << 20;
+/// It runs ahead of the log's growth by this many bytes at least.
+const LEAD: u64 = 1 << 20;
 
 /// What a look for space has brought.
 struct Found {
@@ -123,38 +123,39 @@ impl Shared {
         found
     }
 
-    /// One step of making the spare ready for what will be written. Where commits are large it is warmed, which makes each of
-    /// them cheaper; small ones would be dearer, as the system looks through a large page for what is new in it. For those it is
-    /// zeroed, as far as the log has grown towards it. Says whether there is more to do.
+    /// One step of making the spare ready for what will be written, as far as the log has grown towards it. Where commits are
+    /// large it is warmed, which makes each of them cheaper; small ones would be dearer, as the system looks through a large page
+    /// for what is new in it. For those it is zeroed. Says whether there is more to do.
     fn ready_ahead(&self) -> bool {
-        let (used, capacity, in_bulk) = {
+        let (used, last_capacity, in_bulk) = {
             let seq = self.sequencer();
             (seq.open.end(), seq.tail.header.capacity, seq.is_filled_in_bulk())
         };
-        if in_bulk {
-            // Without its lock: a large page may take milliseconds, and a batch that needs the spare does not wait for it.
-            let step = self.spare.lock().as_mut().and_then(Spare::warming);
-            let Some(step) = step else {
-                self.sequencer().zero_at = u64::MAX;
-                return false;
-            };
-            step();
-            return true;
-        }
         let mut spoiled = None;
-        let more_at = match &mut *self.spare.lock() {
-            Some(spare) => {
-                let target = (spare.capacity as f64 * 2.0 * used as f64 / capacity as f64) as u64 + ZERO_LEAD;
+        let mut more_at = u64::MAX;
+        let mut warming = None;
+        if let Some(spare) = &mut *self.spare.lock() {
+            let capacity = spare.capacity;
+            // It is ready when the last segment is half full.
+            let target = (capacity as f64 * 2.0 * used as f64 / last_capacity as f64) as u64 + LEAD;
+            let grown = |step: u64| (step as f64 * last_capacity as f64 / (2.0 * capacity as f64)) as u64;
+            if in_bulk {
+                warming = spare.warming(target);
+                more_at = if target >= capacity { u64::MAX } else { used + grown(WARM_STEP) };
+            } else {
                 // Where zeros cannot be written, that costs speed and nothing else.
                 if spare.zero_step(target).unwrap_or(false) {
                     return true;
                 }
                 spoiled = spare.fault().cloned();
-                let grown = (ZERO_STEP as f64 * capacity as f64 / (2.0 * spare.capacity as f64)) as u64;
-                if spare.is_zeroed() { u64::MAX } else { used + grown }
+                more_at = if spare.is_zeroed() { u64::MAX } else { used + grown(ZERO_STEP) };
             }
-            None => u64::MAX,
-        };
+        }
+        if let Some(warm) = warming {
+            // Without the spare's lock: a large page may take milliseconds, for which no batch waits that needs the spare.
+            warm();
+            return true;
+        }
         let mut seq = self.sequencer();
         seq.zero_at = more_at;
         if spoiled.is_some() {

@@ -115,9 +115,7 @@ impl RunSource {
         if let Some(next) = self.runs.get(self.used)
             && let Some(segment) = segment_at(&extent.segments, u64::from(next.segment))
         {
-            let entry_at = FRAME_HEADER_BYTES + next.section as usize * ENTRY_BYTES;
-            let entry_at = next.frame_offset + entry_at as u64;
-            segment.prefetch(entry_at..entry_at + ENTRY_BYTES as u64);
+            segment.prefetch(entry_of(next));
             let section = section_of(next);
             segment.prefetch(section.start..section.end.min(section.start + bytes));
         }
@@ -139,9 +137,10 @@ impl RunSource {
     ) -> Result<(&'e Arc<Segment>, Range<u64>, u32), ReadError> {
         let missing = || corrupt_at(run, Fault::Zeros { what: "the segment of a run" });
         let segment = segment_at(&extent.segments, u64::from(run.segment)).ok_or_else(missing)?;
-        let entry_at = run.frame_offset + (FRAME_HEADER_BYTES + run.section as usize * ENTRY_BYTES) as u64;
+        let entry_range = entry_of(run);
+        let entry_at = entry_range.start;
         let mut scratch = Vec::new();
-        let raw = segment.bytes(entry_at..entry_at + ENTRY_BYTES as u64, &mut scratch)?;
+        let raw = segment.bytes(entry_range, &mut scratch)?;
         let fault = |fault| segment.corrupt(entry_at, fault);
         let entry = raw.first_chunk().map(SectionEntry::decode).ok_or_else(missing)?.map_err(fault)?;
         expect("kind of the section", SectionKind::Events as u64, entry.kind as u64).map_err(fault)?;
@@ -189,6 +188,12 @@ pub(crate) fn ahead_of(next: Option<&Run>) -> Ahead {
     let Some(next) = next else { return Ahead::default() };
     let Range { start, end } = section_of(next);
     Ahead::of(u64::from(next.segment), start + NEXT_BYTES..end)
+}
+
+/// Where the entry of a run's section stands in its segment.
+fn entry_of(run: &Run) -> Range<u64> {
+    let start = run.frame_offset + (FRAME_HEADER_BYTES + run.section as usize * ENTRY_BYTES) as u64;
+    start..start + ENTRY_BYTES as u64
 }
 
 /// Where the section of a run stands in its segment.

@@ -18,7 +18,7 @@ impl Cursor {
     /// Versions above `after` and below `before`.
     pub(crate) fn stream(shared: &Arc<Shared>, id: &str, after: u64, before: u64, backward: bool) -> Cursor {
         let hash = hash_of(id);
-        let (state, segments) = shared.stream(id, hash);
+        let (state, segments) = shared.stream_to_read(id, hash, backward);
         let Some(state) = state else { return Cursor::nothing(shared, backward) };
         let StreamState { version, first_kept, tombstoned, .. } = state;
         let wanted = after.saturating_add(1)..before.min(version + 1);

@@ -1,7 +1,8 @@
 //! The spare: the next segment, made ready ahead of need.
 //!
 //! Owns its birth, its growth and the zeros written into it, up to the moment when it gets its name. From then on it is a
-//! live segment, and this file has nothing to do with it any more: taking the spare moves it out of here for good.
+//! live segment, and this file has nothing to do with it any more: taking the spare moves it out of here for good. What may come
+//! later is a hint that was given out before.
 
 use crate::error::IoFault;
 use crate::format::segment::SegmentHeader;
@@ -20,7 +21,7 @@ const ZERO_AT_ONCE: u64 = 256 * 1024;
 pub(crate) const ZERO_STEP: u64 = 256 * 1024;
 
 /// How much is warmed in one step, and at which offsets: the size of the large pages of most processors.
-const WARM_STEP: u64 = 2 << 20;
+pub(crate) const WARM_STEP: u64 = 2 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Spare {
@@ -29,7 +30,7 @@ pub(crate) struct Spare {
     pub(crate) capacity: u64,
     /// Bytes from the start of the file that hold written zeros.
     zeroed: u64,
-    /// Bytes from the start of the file that were warmed, see [`File::warm`].
+    /// Where what was warmed ends, see [`File::warm`].
     warmed: u64,
     /// A sync of it has failed: a later one that succeeds would say nothing.
     spoiled: Option<IoFault>,
@@ -85,8 +86,6 @@ impl Spare {
         self.file
             .write_zeros(self.zeroed, len)
             .map_err(|error| IoFault::new("write zeros to", SPARE, &error))?;
-        // Zeros go past the page cache, which forgets what it had of that place.
-        self.warmed = self.warmed.min(self.zeroed / WARM_STEP * WARM_STEP);
         self.zeroed += len;
         if self.is_zeroed() {
             // Settles the file's metadata now, not in the first commit.
@@ -99,13 +98,14 @@ impl Spare {
         Ok(self.zeroed < target)
     }
 
-    /// The next step of warming it, if there is one: for the caller to do without the spare, which a batch may need meanwhile.
-    pub(crate) fn warming(&mut self) -> Option<impl FnOnce() + use<>> {
-        let at = self.warmed;
-        if at + WARM_STEP > self.capacity {
+    /// The next step of warming it, if there is one that begins before `target`: for the caller to do without the spare, which a
+    /// batch may need meanwhile. Zeros that were written are left out: they would have to be read.
+    pub(crate) fn warming(&mut self, target: u64) -> Option<impl FnOnce() + use<>> {
+        let at = self.warmed.max(self.zeroed.next_multiple_of(WARM_STEP));
+        if at >= target || at + WARM_STEP > self.capacity {
             return None;
         }
-        self.warmed += WARM_STEP;
+        self.warmed = at + WARM_STEP;
         let file = self.file.clone();
         Some(move || file.warm(at, WARM_STEP))
     }
@@ -151,16 +151,18 @@ mod tests {
     use crate::storage::Memory;
 
     #[test]
-    fn all_large_pages_are_warmed_once_and_again_where_zeros_went_past_them() {
-        let mut spare = Spare::make(&Memory::new(), 4 * WARM_STEP + PAGE_BYTES as u64).unwrap();
-        let steps = |spare: &mut Spare| std::iter::from_fn(|| spare.warming()).map(|step| step()).count();
-        assert_eq!(steps(&mut spare), 4);
-        assert_eq!(steps(&mut spare), 0);
-        while spare.zero_step(WARM_STEP + ZERO_STEP).unwrap() {}
-        assert_eq!(steps(&mut spare), 4);
-        spare.zero_step(WARM_STEP + 2 * ZERO_STEP).unwrap();
-        assert_eq!(steps(&mut spare), 3);
-        assert_eq!(steps(&mut Spare::make(&Memory::new(), WARM_STEP - 1).unwrap()), 0);
+    fn what_is_not_zeroed_is_warmed_once_and_no_farther_than_wanted() {
+        let mut spare = Spare::make(&Memory::new(), 6 * WARM_STEP + PAGE_BYTES as u64).unwrap();
+        let steps = |spare: &mut Spare, target| {
+            std::iter::from_fn(|| spare.warming(target)).map(|step| step()).count()
+        };
+        assert_eq!(steps(&mut spare, 1), 1);
+        assert_eq!(steps(&mut spare, WARM_STEP), 0);
+        while spare.zero_step(2 * WARM_STEP + ZERO_STEP).unwrap() {}
+        assert_eq!(steps(&mut spare, 5 * WARM_STEP), 2);
+        assert_eq!(steps(&mut spare, u64::MAX), 1);
+        assert_eq!(steps(&mut spare, u64::MAX), 0);
+        assert_eq!(steps(&mut Spare::make(&Memory::new(), WARM_STEP - 1).unwrap(), u64::MAX), 0);
     }
 
     #[test]

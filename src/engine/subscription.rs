@@ -275,7 +275,7 @@ impl Subscription {
     fn visible(&self) -> (u64, bool) {
         match &self.query.scope {
             Scope::Stream(id) => {
-                let (state, _) = self.shared.stream(id, hash_of(id));
+                let state = self.shared.state(id, hash_of(id));
                 // So will it say that the index is broken, by which the stream is not known.
                 let Some(state) = state else { return (0, self.shared.view.read().broken.is_some()) };
                 let foreign = self

@@ -156,7 +156,7 @@ impl Tenant {
 
     /// As [`EventLog::stream_version`]; 0 for streams that are not this tenant's.
     pub fn stream_version(&self, stream: &str) -> u64 {
-        let (state, _) = self.log.shared().stream(stream, hash_of(stream));
+        let state = self.log.shared().state(stream, hash_of(stream));
         let own = state.filter(|state| state.tenant.as_deref() == Some(&self.name));
         own.map_or(0, |state| state.version)
     }

@@ -8,6 +8,7 @@ use crate::format::row::StreamRow;
 use crate::index::{Index, Looked};
 use crate::layer::{Damage, Layer};
 use crate::types::Location;
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -63,7 +64,7 @@ impl Piece<'_> {
     /// Tells the processor that the first runs will be copied soon.
     fn prefetch(&self) {
         if let Piece::File { layer, first, count, .. } = self {
-            layer.prefetch_runs(*first, *count);
+            layer.prefetch_runs(*first, *count, false);
         }
     }
 
@@ -81,10 +82,14 @@ impl Index {
     fn pieces<'a>(&'a self, id: &'a str, hash: u64) -> impl Iterator<Item = Looked<Piece<'a>>> {
         let mut memory = self.in_memory().filter_map(move |part| part.find(id, hash));
         let mut files = self.in_files();
-        let mut is_oldest = false;
+        let (mut is_asked, mut is_oldest) = (false, false);
         std::iter::from_fn(move || {
             if let Some(entry) = memory.find(|entry| !entry.runs.is_empty()) {
                 return Some(Ok(Piece::Memory(&entry.runs)));
+            }
+            if !std::mem::replace(&mut is_asked, true) {
+                // Mostly several of them are asked: their rows wait for memory together.
+                self.in_files().for_each(|layer| layer.prefetch_row(hash));
             }
             while !is_oldest {
                 let layer = files.next()?;
@@ -130,7 +135,7 @@ impl Index {
     }
 
     /// Copies runs of a stream, `max` at most: from the one that holds the first of these versions on, or from the first one
-    /// behind it, and none that begins behind all of them.
+    /// behind it. Of parts that begin behind all of them none is copied.
     pub(crate) fn copy_runs(
         &self,
         id: &str,
@@ -139,9 +144,29 @@ impl Index {
         max: usize,
         out: &mut Vec<Run>,
     ) -> Looked<()> {
-        // Who asks has found the buckets: where all rows stand is known at once.
-        self.in_files().for_each(|layer| layer.prefetch_row(hash));
-        copy_oldest_first(&mut self.pieces(id, hash), &versions, max, out)
+        let mut pieces: SmallVec<[Piece<'_>; 8]> = SmallVec::new();
+        for piece in self.pieces(id, hash) {
+            let piece = piece?;
+            let first = piece.first_version();
+            if first < versions.end {
+                if first >= versions.start {
+                    piece.prefetch();
+                }
+                pieces.push(piece);
+            }
+            if first <= versions.start {
+                break;
+            }
+        }
+        for piece in pieces.iter().rev() {
+            let room = max.saturating_sub(out.len()) as u64;
+            if room == 0 {
+                break;
+            }
+            let at = piece.run_at(versions.start)?;
+            piece.copy(at, at.saturating_add(room).min(piece.len()), out)?;
+        }
+        Ok(())
     }
 
     /// The same backward: from the one that holds a version down, or from the last one before it. As many as one part has.
@@ -234,29 +259,6 @@ impl Index {
     pub(crate) fn mark_behind_place(&self, place: Location) -> Result<Option<Mark>, Damage> {
         Ok(self.marks_around(|mark| location(*mark) <= place)?.1)
     }
-}
-
-/// Copies what these pieces, the newest one first, have of some versions.
-fn copy_oldest_first<'a>(
-    pieces: &mut impl Iterator<Item = Looked<Piece<'a>>>,
-    versions: &Range<u64>,
-    max: usize,
-    out: &mut Vec<Run>,
-) -> Looked<()> {
-    let Some(piece) = pieces.next().transpose()? else { return Ok(()) };
-    let is_wanted = piece.first_version() < versions.end;
-    if piece.first_version() > versions.start {
-        if is_wanted {
-            piece.prefetch();
-        }
-        copy_oldest_first(pieces, versions, max, out)?;
-    }
-    let room = max.saturating_sub(out.len()) as u64;
-    if is_wanted && room > 0 {
-        let at = piece.run_at(versions.start)?;
-        piece.copy(at, at.saturating_add(room).min(piece.len()), out)?;
-    }
-    Ok(())
 }
 
 fn location(mark: Mark) -> Location {

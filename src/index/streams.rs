@@ -101,9 +101,17 @@ pub(crate) fn state_in(layers: &[Arc<Layer>], id: &str, hash: u64) -> Looked<Opt
     find_state(layers, id, hash, |_, _| {})
 }
 
-/// The same for a reader: where its newest runs stand is on its way when this returns.
-pub(crate) fn state_to_read_in(layers: &[Arc<Layer>], id: &str, hash: u64) -> Looked<Option<StreamState>> {
-    find_state(layers, id, hash, |layer, row| layer.prefetch_runs(row.first_run, u64::from(row.runs)))
+/// The same for a reader: where the runs stand from which it begins, if that is at one end of what the newest layer has, is on
+/// its way when this returns.
+pub(crate) fn state_to_read_in(
+    layers: &[Arc<Layer>],
+    id: &str,
+    hash: u64,
+    backward: bool,
+) -> Looked<Option<StreamState>> {
+    find_state(layers, id, hash, |layer, row| {
+        layer.prefetch_runs(row.first_run, u64::from(row.runs), backward)
+    })
 }
 
 #[inline]

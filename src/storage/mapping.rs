@@ -18,6 +18,9 @@ pub struct Mapping {
 }
 
 impl Mapping {
+    /// Whether [`Mapping::prefetch`] does anything.
+    pub(crate) const PREFETCHES: bool = cfg!(target_arch = "x86_64");
+
     /// Maps the first `len` bytes of `file`, which must be at least that long.
     ///
     /// # Errors
@@ -78,7 +81,8 @@ pub(crate) fn bring_in(file: &File, offset: u64, len: u64) -> io::Result<()> {
     let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     // For this one time only: whoever reads the file later does not want a large page each time that a small one is missing.
     let range = MmapOptions::new().offset(offset).len(len).map_raw_read_only(file)?;
-    range.advise(Advice::HugePage)?;
+    // A system without large pages gives small ones.
+    let _ = range.advise(Advice::HugePage);
     // No more than this range.
     range.advise(Advice::Random)?;
     range.advise(Advice::PopulateRead)

@@ -88,9 +88,10 @@ pub trait File: Debug + Send + Sync {
     /// and length are multiples of 4096.
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()>;
 
-    /// Hints that this range, which holds nothing yet, will be written bit by bit, and then be read through a mapping: a storage
-    /// with a page cache may bring it in now. In large pages, that spares whoever reads it a part of the way to each of them.
-    /// Whatever comes of it, nothing is told. By default, nothing is done.
+    /// Hints that this range, of which next to nothing is written yet, will be written bit by bit, and then be read through a
+    /// mapping: a storage with a page cache may bring it in now. In large pages, that spares whoever reads it a part of the way
+    /// to each of them. The range may be written, synced and read while this runs, so it must change no byte and keep no write
+    /// waiting. Whatever comes of it, nothing is told. By default, nothing is done.
     fn warm(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }

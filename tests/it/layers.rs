@@ -767,3 +767,26 @@ fn kept_values_that_come_and_go_cost_nothing_later() {
     assert_eq!((log.count_kept("outbox/"), log.recovery().frames), (20, 0));
     assert!(bytes < 600 << 10, "{bytes} bytes of index for 20 values: {:?}", indexes(&files));
 }
+
+/// A log that is opened read-only without its index files has a part of the index in memory for every so many bytes: a stream with
+/// runs in hundreds of them needs no deep stack.
+#[test]
+fn a_stream_in_many_parts_needs_no_deep_stack() {
+    const SEGMENTS: u64 = 600;
+    let memory = Memory::new();
+    let log = options().open_storage(Arc::new(memory.clone())).unwrap();
+    let payload = vec![1; 33_000];
+    // Each needs a segment of its own.
+    (0..SEGMENTS).for_each(|_| _ = log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap());
+    log.close().unwrap();
+    let memory = bare(&files_of(&memory));
+    let read = move || {
+        let log = options().open_storage_read_only(Arc::new(memory)).unwrap();
+        let forward = log.read_stream("s", 0).into_iter().map(|event| event.unwrap().version());
+        assert!(forward.eq(1..=SEGMENTS));
+        let backward =
+            log.read_stream_backward("s", u64::MAX).into_iter().map(|event| event.unwrap().version());
+        assert!(backward.eq((1..=SEGMENTS).rev()));
+    };
+    std::thread::Builder::new().stack_size(128 << 10).spawn(read).unwrap().join().unwrap();
+}

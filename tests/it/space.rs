@@ -50,6 +50,86 @@ fn space_is_zeroed_ahead_of_small_commits_only() {
     assert_eq!(zeros_of(300 << 10), 0);
 }
 
+/// Large commits find their pages in memory, a step at a time and once, in the spare that they will come to. Small ones do not: they
+/// are faster with zeros.
+#[test]
+fn pages_are_warmed_ahead_of_large_commits_only() {
+    const STEP: u64 = 2 << 20;
+    let warmed_for = |payload: usize| {
+        let disk = SimDisk::new(5);
+        let log = Options::new()
+            .background(false)
+            .segment_bytes(8 << 20)
+            .open_storage(Arc::new(disk.clone()))
+            .unwrap();
+        let payload = vec![1; payload];
+        // All segments that are smaller, and most of one of 8 MiB.
+        (0..(15 << 20) / payload.len()).for_each(|_| {
+            log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
+        });
+        let place = |operation: &String| {
+            let (file, range) = operation.strip_prefix("warm ")?.rsplit_once(' ')?;
+            let (offset, len) = range.split_once('+')?;
+            Some((file.to_owned(), offset.parse::<u64>().ok()?, len.parse::<u64>().ok()?))
+        };
+        disk.trace().iter().filter_map(place).collect::<Vec<_>>()
+    };
+    let warmed = warmed_for(300 << 10);
+    assert!(
+        warmed.iter().all(|(file, offset, len)| file == "spare.tmp" && offset % STEP == 0 && *len == STEP)
+    );
+    // The last of the spares, which is one of 8 MiB.
+    let last: Vec<u64> = warmed[warmed.len() - 4..].iter().map(|(_, offset, _)| *offset).collect();
+    assert_eq!(last, [0, STEP, 2 * STEP, 3 * STEP]);
+    assert_eq!(warmed_for(32 << 10), []);
+}
+
+/// However long the system takes for it, a batch that needs the spare has it meanwhile.
+#[test]
+fn a_batch_does_not_wait_for_pages_to_be_warmed() {
+    let (is_held, is_free) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let rolls = Arc::new(AtomicU64::new(0));
+    let ask = {
+        let (is_held, is_free, rolls) = (is_held.clone(), is_free.clone(), rolls.clone());
+        move |operation: &str, name: &str| {
+            match operation {
+                "warm" => {
+                    is_held.store(1, Ordering::SeqCst);
+                    while is_free.load(Ordering::SeqCst) == 0 {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                }
+                "rename" if name == "spare.tmp" => _ = rolls.fetch_add(1, Ordering::SeqCst),
+                _ => {}
+            }
+            Ok(())
+        }
+    };
+    let log = Options::new().segment_bytes(8 << 20).open_storage(Arc::new(Hooked::new(ask))).unwrap();
+    let payload = vec![1; 300 << 10];
+    let append = || log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
+    within_seconds(20, || {
+        append();
+        is_held.load(Ordering::SeqCst) == 1
+    });
+    let before = rolls.load(Ordering::SeqCst);
+    thread::scope(|scope| {
+        let appending = scope.spawn(|| {
+            while rolls.load(Ordering::SeqCst) == before {
+                append();
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !appending.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let has_rolled = appending.is_finished();
+        is_free.store(1, Ordering::SeqCst);
+        assert!(has_rolled);
+    });
+    append();
+}
+
 /// An append that found others before it in the open batch is the first to find out that it needs a new segment when that
 /// batch is on its way, while nobody else calls.
 #[test]
