@@ -308,7 +308,7 @@ fn reserve(_file: &StdFile, _len: u64) -> Option<io::Result<()>> {
 }
 
 /// Whether the system writes of a large page back what is new in it. Before Linux 6.6 some file systems (XFS) wrote it whole:
-/// their iomap did not keep which of its blocks were dirty.
+/// their iomap did not keep which of its blocks were dirty (commit 4ce02c679722, "iomap: Add per-block dirty state tracking").
 #[cfg(target_os = "linux")]
 fn large_pages_are_written_in_part() -> bool {
     static ARE: LazyLock<bool> = LazyLock::new(|| {
