@@ -50,7 +50,15 @@ impl Ahead {
         }
     }
 
-    /// So many bytes are used up. The segment is that of the bytes ahead.
+    /// So many bytes are used up.
+    #[inline]
+    pub(crate) fn pass(&mut self, segments: &Segments, used: usize) {
+        if let Some(segment) = self.segment(segments) {
+            self.step(segment, used);
+        }
+    }
+
+    /// The same for who has found out the segment of the bytes ahead.
     #[inline]
     pub(crate) fn step(&mut self, segment: &Segment, used: usize) {
         segment.prefetch(self.take(used as u64));

@@ -145,9 +145,7 @@ impl Cursor {
                     return Ok(true);
                 }
                 Ok((_, len)) => {
-                    if let Some(segment) = self.ahead.segment(&self.extent.segments) {
-                        self.ahead.step(segment, len);
-                    }
+                    self.ahead.pass(&self.extent.segments, len);
                     self.here = self.here.behind(len);
                     self.left -= 1;
                 }
@@ -199,9 +197,7 @@ impl Cursor {
                 }
             }
         }
-        if let Some(segment) = self.ahead.segment(&self.extent.segments) {
-            self.ahead.step(segment, len);
-        }
+        self.ahead.pass(&self.extent.segments, len);
         let place = self.here;
         self.here = place.behind(len);
         self.left -= 1;
