@@ -41,6 +41,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         tests: &["space::pages_are_warmed"],
     },
     Mutant {
+        name: "a batch waits for pages to be warmed",
+        file: "src/engine/maintenance.rs",
+        from: "        if let Some(spare) = &mut *self.spare.lock() {\n            let capacity",
+        to: "        let mut held = self.spare.lock();\n        if let Some(spare) = &mut *held {\n            let capacity",
+        tests: &["space::a_batch_does_not_wait"],
+    },
+    Mutant {
         name: "fetch the same again behind each event",
         file: "src/engine/ahead.rs",
         from: "let start = if goes_on {",

@@ -87,19 +87,27 @@ fn pages_are_warmed_ahead_of_large_commits_only() {
 /// However long the system takes for it, a batch that needs the spare has it meanwhile.
 #[test]
 fn a_batch_does_not_wait_for_pages_to_be_warmed() {
-    let (is_held, is_free) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let rolls = Arc::new(AtomicU64::new(0));
+    // How many spares were made, how many became segments, and what came of those that were warmed while not yet one.
+    let [made, rolls, passed, stuck] = [0; 4].map(|zero| Arc::new(AtomicU64::new(zero)));
     let ask = {
-        let (is_held, is_free, rolls) = (is_held.clone(), is_free.clone(), rolls.clone());
+        let (made, rolls, passed, stuck) = (made.clone(), rolls.clone(), passed.clone(), stuck.clone());
         move |operation: &str, name: &str| {
-            match operation {
-                "warm" => {
-                    is_held.store(1, Ordering::SeqCst);
-                    while is_free.load(Ordering::SeqCst) == 0 {
+            match (operation, name) {
+                ("create", "spare.tmp") => _ = made.fetch_add(1, Ordering::SeqCst),
+                ("rename", "spare.tmp") => _ = rolls.fetch_add(1, Ordering::SeqCst),
+                ("warm", _) => {
+                    let this = made.load(Ordering::SeqCst);
+                    let is_known = passed.load(Ordering::SeqCst) + stuck.load(Ordering::SeqCst) > 0;
+                    if is_known || rolls.load(Ordering::SeqCst) >= this {
+                        return Ok(());
+                    }
+                    let deadline = Instant::now() + Duration::from_secs(20);
+                    while rolls.load(Ordering::SeqCst) < this && Instant::now() < deadline {
                         thread::sleep(Duration::from_millis(1));
                     }
+                    let came = if rolls.load(Ordering::SeqCst) < this { &stuck } else { &passed };
+                    came.fetch_add(1, Ordering::SeqCst);
                 }
-                "rename" if name == "spare.tmp" => _ = rolls.fetch_add(1, Ordering::SeqCst),
                 _ => {}
             }
             Ok(())
@@ -107,27 +115,11 @@ fn a_batch_does_not_wait_for_pages_to_be_warmed() {
     };
     let log = Options::new().segment_bytes(8 << 20).open_storage(Arc::new(Hooked::new(ask))).unwrap();
     let payload = vec![1; 300 << 10];
-    let append = || log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
-    within_seconds(20, || {
-        append();
-        is_held.load(Ordering::SeqCst) == 1
+    within_seconds(60, || {
+        log.append("s", ANY, &[NewEvent::new("T", &payload)]).unwrap();
+        stuck.load(Ordering::SeqCst) + passed.load(Ordering::SeqCst) > 0
     });
-    let before = rolls.load(Ordering::SeqCst);
-    thread::scope(|scope| {
-        let appending = scope.spawn(|| {
-            while rolls.load(Ordering::SeqCst) == before {
-                append();
-            }
-        });
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !appending.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(1));
-        }
-        let has_rolled = appending.is_finished();
-        is_free.store(1, Ordering::SeqCst);
-        assert!(has_rolled);
-    });
-    append();
+    assert_eq!(stuck.load(Ordering::SeqCst), 0);
 }
 
 /// An append that found others before it in the open batch is the first to find out that it needs a new segment when that
