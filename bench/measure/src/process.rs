@@ -1,4 +1,4 @@
-//! What this process uses: memory of its own, bytes that it had written to the device.
+//! What this process uses: memory of its own.
 //!
 //! Owns the reading of `/proc/self`. Gives `None` where there is no such thing.
 
@@ -7,11 +7,6 @@ use std::fs;
 /// Bytes of anonymous memory: what the program itself holds, without mapped files.
 pub fn anonymous_bytes() -> Option<u64> {
     number(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon:").map(|kibibytes| kibibytes * 1024)
-}
-
-/// Bytes that this process had sent to the device so far.
-pub fn written_bytes() -> Option<u64> {
-    number(&fs::read_to_string("/proc/self/io").ok()?, "write_bytes:")
 }
 
 fn number(text: &str, name: &str) -> Option<u64> {
@@ -23,9 +18,9 @@ fn number(text: &str, name: &str) -> Option<u64> {
 mod tests {
     #[test]
     fn numbers_are_found_in_their_lines() {
-        let text = "VmRSS:\t  12 kB\nRssAnon:\t    2048 kB\nwrite_bytes: 7\ncancelled_write_bytes: 9\n";
+        let text = "VmRSS:\t  12 kB\nRssAnon:\t    2048 kB\n";
         assert_eq!(super::number(text, "RssAnon:"), Some(2048));
-        assert_eq!(super::number(text, "write_bytes:"), Some(7));
+        assert_eq!(super::number(text, "VmRSS:"), Some(12));
         assert_eq!(super::number(text, "none:"), None);
     }
 }

@@ -8,7 +8,7 @@ use crate::store::{Entry, Run, Store, Tally};
 use crate::workload::{INGEST_EVENTS, INGEST_STREAMS, Workload};
 use crate::workloads::{Limit, Memory, counted, open, tell};
 use measure::series::{each, rate};
-use measure::{Outcome, Unit, process};
+use measure::{Outcome, Unit, device};
 use std::time::{Duration, Instant};
 
 /// How many streams are folded, or asked for, between two looks at the clock.
@@ -32,13 +32,13 @@ pub(super) fn load(job: &Job, entry: &Entry, work: &Workload) -> Outcome<()> {
     let memory = Memory::now();
     // Room for those that are appended last.
     let store = open(job, entry, work.ingested() + 100_000)?;
-    let written = process::written_bytes();
+    let written = device::written_bytes(&job.dir);
     let (groups, took) = ingest(job, &*store, work)?;
     let events = groups * INGEST_STREAMS * INGEST_EVENTS;
     let is_cut = events < work.ingested();
     let mut answer = Answer { events: events as u64, is_cut, ..Answer::default() };
     answer.push("ingest.rate", Unit::PerSecond, rate(events, took));
-    if let Some((before, after)) = written.zip(process::written_bytes()) {
+    if let Some((before, after)) = written.zip(device::written_bytes(&job.dir)) {
         answer.push("ingest.written", Unit::Bytes, (after - before) as f64 / events as f64);
     }
     memory.tell(&mut answer, "ingest.memory");
