@@ -1,8 +1,8 @@
 //! What all benchmarks share: series of values with their spread, tables, and what the machine itself does.
 //!
 //! Owns the words in which a figure is told: units, medians, ratios, tables, JSON files; and the looks at the machine that
-//! need no privileges: the latency of a sync, the syncs of a process, its memory, its bytes on disk. Must know nothing of any
-//! store, nor of Annals.
+//! need no privileges: the latency of a sync, what a device wrote, the syncs of a process, its memory, its bytes on disk. Must
+//! know nothing of any store, nor of Annals.
 
 pub mod device;
 pub mod disk;
