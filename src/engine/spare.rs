@@ -99,7 +99,7 @@ impl Spare {
     }
 
     /// The next step of warming it, if there is one that begins before `target`: for the caller to do without the spare, which a
-    /// batch may need meanwhile. Zeros that were written are left out: they would have to be read.
+    /// batch may need meanwhile. Zeros that were written are left out: they are in memory.
     pub(crate) fn warming(&mut self, target: u64) -> Option<impl FnOnce() + use<>> {
         let at = self.warmed.max(self.zeroed.next_multiple_of(WARM_STEP));
         if at >= target || at + WARM_STEP > self.capacity {

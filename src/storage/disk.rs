@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock};
 
 const PAGE: usize = 4096;
 /// How much is written at once when zeros are written or a device is read through an aligned buffer.
@@ -52,7 +52,7 @@ impl Disk {
         // what the device has is asked by who may also write.
         let direct =
             direct_flags().filter(|_| write).and_then(|flags| self.file(name, flags | OFlags::RDWR).ok());
-        Ok(Arc::new(DiskFile { file, direct, zeros: OnceLock::new() }))
+        Ok(Arc::new(DiskFile { file, direct }))
     }
 }
 
@@ -138,9 +138,8 @@ impl Drop for DirectoryLock {
 struct DiskFile {
     /// Every write and every sync goes through this descriptor: a sync reports errors of writes made through it.
     file: StdFile,
-    /// The same file around the page cache, where the file system can. Only reads, and zeros of a spare, use it.
+    /// The same file around the page cache, where the file system can. Only reads use it.
     direct: Option<StdFile>,
-    zeros: OnceLock<AlignedBuffer>,
 }
 
 #[cfg(target_os = "linux")]
@@ -167,17 +166,13 @@ impl AlignedBuffer {
         AlignedBuffer { bytes, start }
     }
 
-    fn slice(&self, len: usize) -> &[u8] {
-        &self.bytes[self.start..self.start + len]
-    }
-
     fn slice_mut(&mut self, len: usize) -> &mut [u8] {
         &mut self.bytes[self.start..self.start + len]
     }
 }
 
 impl DiskFile {
-    /// Writes zeros from `from` to `to` through the page cache: for file systems that cannot reserve space.
+    /// Writes zeros from `from` to `to`.
     fn fill(&self, from: u64, to: u64) -> io::Result<()> {
         let zeros = [0; 64 * 1024];
         let mut at = from;
@@ -221,21 +216,10 @@ impl File for DiskFile {
     }
 
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
-        let Some(direct) = &self.direct else { return self.fill(offset, offset + len) };
-        let zeros = self.zeros.get_or_init(AlignedBuffer::new);
-        let mut at = offset;
-        while at < offset + len {
-            let some = (offset + len - at).min(CHUNK as u64);
-            match direct.write_all_at(zeros.slice(some as usize), at) {
-                Ok(()) => {}
-                // Opened for this, and yet not for this.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    return self.fill(at, offset + len);
-                }
-                Err(error) => return Err(error),
-            }
-            at += some;
-        }
+        self.fill(offset, offset + len)?;
+        // At once, a little at a time: all of it with the sync would hold up the commits that the device is asked for meanwhile.
+        #[cfg(target_os = "linux")]
+        super::mapping::begin_write_back(&self.file, offset, len);
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! Read-only mappings of segment files: the one place of the crate with `unsafe`.
+//! Read-only mappings of segment files, and what else is asked of the memory that stands for a file: the one place of the crate
+//! with `unsafe`.
 //!
 //! Owns the argument why slices of a file that is still being written are sound. Must never hand out a slice of bytes
 //! that may change their value.
@@ -86,6 +87,17 @@ pub(crate) fn bring_in(file: &File, offset: u64, len: u64) -> io::Result<()> {
     // No more than this range.
     range.advise(Advice::Random)?;
     range.advise(Advice::PopulateRead)
+}
+
+/// Has the device begin to write what the page cache has of a range, without waiting for it: a later sync finds that much less to
+/// do. Nothing is durable for it (sync_file_range(2) says why), so what goes wrong is left for the sync to tell.
+#[cfg(target_os = "linux")]
+pub(crate) fn begin_write_back(file: &File, offset: u64, len: u64) {
+    use std::os::fd::AsRawFd;
+    let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) else { return };
+    // SAFETY: it takes numbers only and touches no memory of this process; the borrow keeps the descriptor open. It asks for
+    // no wait, which would take notice of failed writes, and the sync would not hear of them.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 /// A range of a mapping that keeps it alive: what an owned event's bytes hold on to.

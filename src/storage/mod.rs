@@ -84,8 +84,8 @@ pub trait File: Debug + Send + Sync {
     /// durable after [`File::sync`].
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Writes zeros to whole pages of a file that holds nothing yet, past the page cache if that is possible. Offset
-    /// and length are multiples of 4096.
+    /// Writes zeros to whole pages of a file that holds nothing yet. Offset and length are multiples of 4096. A storage with a
+    /// page cache leaves them there, for whoever writes those pages next, and has the device begin to write them at once.
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()>;
 
     /// Hints that this range, of which next to nothing is written yet, will be written bit by bit, and then be read through a
