@@ -39,14 +39,14 @@ pub(crate) const BREAKS: &[Break] = &[
         name: "looks_before_it_counts_itself_and_is_counted_before_the_generation_changes",
         file: PROGRESS,
         edits: &[
-            ("            let reached = self.reached(batch, level);\n", ""),
+            ("            let reached = self.look(batch, level);\n", ""),
             (
                 "            lane.sleepers.add(1);",
-                "            let reached = self.reached(batch, level);\n            lane.sleepers.add(1);",
+                "            let reached = self.look(batch, level);\n            lane.sleepers.add(1);",
             ),
             (
-                "        self.generation.advance();\n        if !self.sleepers.is_zero() {",
-                "        let none = self.sleepers.is_zero();
+                "        self.generation.advance();\n        if self.sleepers.get() > 0 {",
+                "        let none = self.sleepers.get() == 0;
         self.generation.advance();
         if !none {",
             ),
@@ -110,10 +110,10 @@ pub(crate) const BREAKS: &[Break] = &[
         name: "wakes_threads_before_it_advances",
         file: PROGRESS,
         edits: &[
-            ("        self.lanes[(batch & 1) as usize].wake();\n", ""),
+            ("        self.lane(batch).wake();\n", ""),
             (
                 "        self.durable.store(",
-                "        self.lanes[(batch & 1) as usize].wake();\n        self.durable.store(",
+                "        self.lane(batch).wake();\n        self.durable.store(",
             ),
         ],
         scenarios: &["progress::synced"],
@@ -130,8 +130,8 @@ pub(crate) const BREAKS: &[Break] = &[
                 "pub(crate) fn advance_written(&self, batch: u64) {\n",
             ),
             (
-                "if !lane.early_sleepers.is_zero() {",
-                "let none = lane.early_sleepers.is_zero();
+                "if lane.early_sleepers.get() > 0 {",
+                "let none = lane.early_sleepers.get() == 0;
         self.written.store(batch, Ordering::SeqCst);
         if !none {",
             ),
@@ -153,8 +153,8 @@ pub(crate) const BREAKS: &[Break] = &[
         name: "wakes_the_other_lane",
         file: PROGRESS,
         edits: &[(
-            "        self.lanes[(batch & 1) as usize].wake();\n",
-            "        self.lanes[(!batch & 1) as usize].wake();\n",
+            "        self.lane(batch).wake();\n",
+            "        self.lane(batch + 1).wake();\n",
         )],
         scenarios: &["progress::synced", "progress::two_lanes"],
         complaint: ASLEEP,
@@ -162,7 +162,7 @@ pub(crate) const BREAKS: &[Break] = &[
     Break {
         name: "a_failure_wakes_one_lane",
         file: PROGRESS,
-        edits: &[("self.lanes.iter().for_each(Lane::wake);", "self.lanes[(batch & 1) as usize].wake();")],
+        edits: &[("self.lanes.iter().for_each(Lane::wake);", "self.lane(batch).wake();")],
         scenarios: &["progress::failed"],
         complaint: ASLEEP,
     },

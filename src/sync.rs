@@ -7,6 +7,22 @@ pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 pub(crate) use std::sync::{Arc, OnceLock};
 
 use std::sync::atomic::AtomicU32;
+use std::time::{Duration, Instant};
+
+/// How many times who waits lets others run before it sleeps. Where many do, a turn comes back when others had theirs; where a
+/// processor is idle, all of them take a few microseconds.
+pub(crate) const TURNS: u64 = 32;
+
+/// Longer than a turn takes among those who give way themselves; shorter than the slice of time that a scheduler gives to who
+/// does not.
+const SOON: Duration = Duration::from_millis(1);
+
+/// Lets other threads run before this one goes on. Whether its next turn came soon.
+pub(crate) fn give_way() -> bool {
+    let since = Instant::now();
+    std::thread::yield_now();
+    since.elapsed() < SOON
+}
 
 /// A number to sleep on: who waits for it to change sleeps in the kernel, and all are woken with one call.
 #[derive(Debug, Default)]
@@ -49,7 +65,7 @@ impl Count {
         }
     }
 
-    pub(crate) fn is_zero(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
     }
 }

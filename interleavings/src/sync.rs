@@ -98,6 +98,15 @@ impl<T> OnceLock<T> {
     }
 }
 
+/// Small, for each turn is one more thing that may come before or after all else.
+pub(crate) const TURNS: u64 = 1;
+
+/// Always soon: what is made of the other answer is a choice, on which nothing rests.
+pub(crate) fn give_way() -> bool {
+    loom::thread::yield_now();
+    true
+}
+
 /// A number to sleep on. What a kernel does: under a lock of its own it looks at the number and queues the sleeper, and under
 /// the same lock it wakes all who are queued. The number itself changes outside of it.
 #[derive(Debug, Default)]
@@ -147,7 +156,7 @@ impl Count {
         }
     }
 
-    pub(crate) fn is_zero(&self) -> bool {
-        self.0.load(Ordering::SeqCst) == 0
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Ordering::SeqCst) as u32
     }
 }

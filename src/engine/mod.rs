@@ -16,6 +16,7 @@ mod diagnosis;
 mod filter;
 mod folding;
 mod frames;
+mod gathering;
 mod head;
 mod inventory;
 mod keep;

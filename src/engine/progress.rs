@@ -5,7 +5,7 @@
 //! another thread poisoned the log, which may be. Must never be advanced before the index shows the batch.
 
 use crate::engine::wake::wake_all;
-use crate::sync::{AtomicU64, Count, Generation, Mutex, Ordering};
+use crate::sync::{AtomicU64, Count, Generation, Mutex, Ordering, TURNS, give_way};
 use crate::types::Durability;
 use std::task::Waker;
 
@@ -28,6 +28,12 @@ pub(crate) struct Progress {
     /// By batch number modulo 2: only the open batch and the one in flight are waited for, so one batch's end wakes only
     /// those who wait for it.
     lanes: [Lane; 2],
+    /// How many waited, for any batch, when the last one became durable.
+    expected: AtomicU64,
+    /// How many times who waits gives way to other threads before it sleeps.
+    turns: AtomicU64,
+    /// How many times that took long.
+    slow_turns: Count,
     wakers: Mutex<Vec<(u64, Waker)>>,
 }
 
@@ -35,6 +41,9 @@ pub(crate) struct Progress {
 struct Lane {
     /// Changes whenever a sleeper should look again.
     generation: Generation,
+    /// How many have begun to wait for its next batch to be durable; for a choice, nothing rests on it.
+    arrived: Count,
+    /// Those who sleep or are about to.
     sleepers: Count,
     /// Those among the sleepers who wait only for the write.
     early_sleepers: Count,
@@ -43,7 +52,7 @@ struct Lane {
 impl Lane {
     fn wake(&self) {
         self.generation.advance();
-        if !self.sleepers.is_zero() {
+        if self.sleepers.get() > 0 {
             // One call for all: waking them one by one costs the committing thread more than a sync.
             self.generation.wake_all();
         }
@@ -57,6 +66,9 @@ impl Progress {
             durable: AtomicU64::new(durable),
             failed: AtomicU64::new(u64::MAX),
             lanes: Default::default(),
+            expected: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
+            slow_turns: Count::default(),
             wakers: Mutex::default(),
         }
     }
@@ -83,16 +95,17 @@ impl Progress {
             .unwrap_or(Durability::Sequenced)
     }
 
-    /// Parks the thread until the batch has reached the level or failed.
+    /// Parks the thread until the batch has reached the level or failed. If that pays, it gives way to others before.
     pub(crate) fn wait(&self, batch: u64, level: Durability) -> Reached {
-        let lane = &self.lanes[(batch & 1) as usize];
+        let lane = self.lane(batch);
+        lane.arrived.add(u32::from(level == Durability::Synced));
         loop {
             let generation = lane.generation.get();
             lane.sleepers.add(1);
             let early = u32::from(level < Durability::Synced);
             lane.early_sleepers.add(early);
             // Looked at after counting itself among the sleepers: whoever advances after this look sees the count.
-            let reached = self.reached(batch, level);
+            let reached = self.look(batch, level);
             if reached == Reached::NotYet {
                 lane.generation.wait_while(generation);
             }
@@ -102,6 +115,55 @@ impl Progress {
                 return reached;
             }
         }
+    }
+
+    /// How far it is; if that pays, after others had their turns.
+    fn look(&self, batch: u64, level: Durability) -> Reached {
+        for _ in 0..self.turns.load(Ordering::Relaxed) {
+            match self.reached(batch, level) {
+                Reached::NotYet if self.give_way() => {}
+                Reached::NotYet => break,
+                reached => return reached,
+            }
+        }
+        self.reached(batch, level)
+    }
+
+    /// Lets other threads run. Whether that took no longer than it should.
+    pub(crate) fn give_way(&self) -> bool {
+        let is_soon = give_way();
+        if !is_soon {
+            self.slow_turns.add(1);
+        }
+        is_soon
+    }
+
+    /// How many times, so far and modulo 2^32, it took long to give way: something else keeps the processors busy.
+    pub(crate) fn slow_turns(&self) -> u32 {
+        self.slow_turns.get()
+    }
+
+    fn lane(&self, batch: u64) -> &Lane {
+        &self.lanes[(batch & 1) as usize]
+    }
+
+    /// How many waited, for any batch, when the last one became durable.
+    pub(crate) fn expected(&self) -> u32 {
+        self.expected.load(Ordering::Relaxed) as u32
+    }
+
+    /// How many have begun to wait for the first batch that is not durable.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting_for(self.next_batch())
+    }
+
+    pub(crate) fn waiting_for(&self, batch: u64) -> u32 {
+        self.lane(batch).arrived.get()
+    }
+
+    /// Whether those who wait stay awake for a while, giving way to each other, or go to sleep at once.
+    pub(crate) fn stay_awake(&self, is_so: bool) {
+        self.turns.store(if is_so { TURNS } else { 0 }, Ordering::Relaxed);
     }
 
     /// The first batch that is not durable.
@@ -118,16 +180,19 @@ impl Progress {
 
     pub(crate) fn advance_written(&self, batch: u64) {
         self.written.store(batch, Ordering::SeqCst);
-        let lane = &self.lanes[(batch & 1) as usize];
-        if !lane.early_sleepers.is_zero() {
+        let lane = self.lane(batch);
+        if lane.early_sleepers.get() > 0 {
             lane.wake();
         }
     }
 
     pub(crate) fn advance_durable(&self, batch: u64) {
+        let told = self.waiting_for(batch);
+        self.lane(batch).arrived.take(told);
+        self.expected.store(u64::from(told + self.waiting_for(batch + 1)), Ordering::Relaxed);
         self.written.store(batch, Ordering::SeqCst);
         self.durable.store(batch, Ordering::SeqCst);
-        self.lanes[(batch & 1) as usize].wake();
+        self.lane(batch).wake();
         self.wake_pollers(batch);
     }
 

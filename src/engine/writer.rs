@@ -4,6 +4,7 @@
 //! hold the sequencer while it waits.
 
 use crate::engine::answer::Wait;
+use crate::engine::gathering::Gathering;
 use crate::engine::lazies::LAZY_WITHIN;
 use crate::engine::sequencer::{Phase, Sequencer};
 use crate::engine::shared::{Shared, now};
@@ -50,13 +51,21 @@ impl Shared {
     /// The life of the writer thread.
     pub(crate) fn run_writer(&self) {
         let mut watch = Watch::new();
+        let mut gathering = Gathering::default();
         let mut seq = self.sequencer();
         loop {
             if !seq.driving && seq.has_work() {
                 watch.work_came(&self.writer_hint);
-                seq = self.drive(seq);
-                while seq.has_work() {
+                loop {
+                    let begun = Instant::now();
                     seq = self.drive(seq);
+                    // The role stays taken: who comes meanwhile waits for the commit that waits for the others.
+                    self.release(seq);
+                    gathering.gather(&self.progress, begun.elapsed());
+                    seq = self.sequencer();
+                    if !seq.has_work() {
+                        break;
+                    }
                 }
                 self.leave_role(seq);
                 watch.keep(&self.writer_hint);
