@@ -174,11 +174,11 @@ impl AlignedBuffer {
 impl DiskFile {
     /// Writes zeros from `from` to `to`.
     fn fill(&self, from: u64, to: u64) -> io::Result<()> {
-        let zeros = [0; 64 * 1024];
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         let mut at = from;
         while at < to {
-            let len = (to - at).min(zeros.len() as u64) as usize;
-            self.file.write_all_at(&zeros[..len], at)?;
+            let len = (to - at).min(ZEROS.len() as u64) as usize;
+            self.file.write_all_at(&ZEROS[..len], at)?;
             at += len as u64;
         }
         Ok(())
