@@ -76,6 +76,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         tests: &["gathering::"],
     },
     Mutant {
+        name: "zero in small steps ahead of commits that are not",
+        file: "src/engine/stamp.rs",
+        from: "(4 * self.commit_bytes).clamp(",
+        to: "(self.commit_bytes / 4).clamp(",
+        tests: &["space::space_is_zeroed"],
+    },
+    Mutant {
         name: "warm what is zeroed already",
         file: "src/engine/spare.rs",
         from: "let at = self.warmed.max(self.zeroed.next_multiple_of(WARM_STEP));",

@@ -154,9 +154,9 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "write zeros ahead of a log that is filled in bulk",
-        file: "src/engine/maintenance.rs",
-        from: "            if in_bulk {\n                warming",
-        to: "            if in_bulk && used == 0 {\n                warming",
+        file: "src/engine/stamp.rs",
+        from: "(!self.is_filled_in_bulk()).then_some(step)",
+        to: "Some(step)",
         tests: &["space::space_is_zeroed"],
     },
     Mutant {

@@ -4,7 +4,7 @@
 
 use crate::engine::sequencer::Ready;
 use crate::engine::shared::Shared;
-use crate::engine::spare::{Spare, WARM_STEP, ZERO_STEP, next_capacity};
+use crate::engine::spare::{Spare, WARM_STEP, next_capacity};
 use crate::error::IoFault;
 use crate::format::checkpoint::Checkpoint;
 use crate::segment::name::CHECKPOINT_TEMPORARY;
@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io;
 use std::time::Duration;
 
-/// Between two steps of making the spare ready: of zeros, with steps of 256 KiB, some 300 MB/s.
+/// Between two steps of making the spare ready: of zeros, some 300 MB/s where steps are smallest.
 const STEP_PAUSE: Duration = Duration::from_micros(850);
 /// It runs ahead of the log's growth by this many bytes at least.
 const LEAD: u64 = 1 << 20;
@@ -127,9 +127,9 @@ impl Shared {
     /// large it is warmed, which makes each of them cheaper; small ones would be dearer, as the system looks through a large page
     /// for what is new in it. For those it is zeroed. Says whether there is more to do.
     fn ready_ahead(&self) -> bool {
-        let (used, last_capacity, in_bulk) = {
+        let (used, last_capacity, zero_step) = {
             let seq = self.sequencer();
-            (seq.open.end(), seq.tail.header.capacity, seq.is_filled_in_bulk())
+            (seq.open.end(), seq.tail.header.capacity, seq.zero_step())
         };
         let mut spoiled = None;
         let mut more_at = u64::MAX;
@@ -139,16 +139,16 @@ impl Shared {
             // It is ready when the last segment is half full.
             let target = (capacity as f64 * 2.0 * used as f64 / last_capacity as f64) as u64 + LEAD;
             let grown = |step: u64| (step as f64 * last_capacity as f64 / (2.0 * capacity as f64)) as u64;
-            if in_bulk {
-                warming = spare.warming(target);
-                more_at = if target >= capacity { u64::MAX } else { used + grown(WARM_STEP) };
-            } else {
+            if let Some(step) = zero_step {
                 // Where zeros cannot be written, that costs speed and nothing else.
-                if spare.zero_step(target).unwrap_or(false) {
+                if spare.zero_step(target, step).unwrap_or(false) {
                     return true;
                 }
                 spoiled = spare.fault().cloned();
-                more_at = if spare.is_zeroed() { u64::MAX } else { used + grown(ZERO_STEP) };
+                more_at = if spare.is_zeroed() { u64::MAX } else { used + grown(step) };
+            } else {
+                warming = spare.warming(target);
+                more_at = if target >= capacity { u64::MAX } else { used + grown(WARM_STEP) };
             }
         }
         if let Some(warm) = warming {

@@ -10,6 +10,7 @@ use crate::format::{FIRST_FRAME, PAGE_BYTES};
 use crate::segment::name::{SPARE, segment_name};
 use crate::storage::{File, Storage, write_all_at};
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -17,9 +18,8 @@ use uuid::Uuid;
 pub(crate) const FIRST_CAPACITY: u64 = 64 * 1024;
 /// A spare of up to this many bytes is zeroed when it is made.
 const ZERO_AT_ONCE: u64 = 256 * 1024;
-/// How much is zeroed in one step.
-pub(crate) const ZERO_STEP: u64 = 256 * 1024;
-
+/// How much is zeroed in one step at least and at most; powers of two.
+pub(crate) const ZERO_STEPS: RangeInclusive<u64> = 256 * 1024..=1 << 20;
 /// How much is warmed in one step, and at which offsets: the size of the large pages of most processors.
 pub(crate) const WARM_STEP: u64 = 2 << 20;
 
@@ -59,7 +59,7 @@ impl Spare {
         let mut spare = Spare { file, salt: random_salt(), capacity, zeroed: 0, warmed: 0, spoiled: None };
         // Where zeros cannot be written, that costs speed and nothing else.
         if capacity <= ZERO_AT_ONCE
-            && let Err(fault) = spare.zero_step(capacity)
+            && let Err(fault) = spare.zero_step(capacity, ZERO_AT_ONCE)
             && spare.spoiled.is_some()
         {
             return Err(fault);
@@ -76,13 +76,14 @@ impl Spare {
         Ok(())
     }
 
-    /// Zeros one more step, but not beyond `target`; says whether there is more to do up to it. The last step syncs.
-    pub(crate) fn zero_step(&mut self, target: u64) -> Result<bool, IoFault> {
-        let target = target.min(self.capacity) & !(PAGE_BYTES as u64 - 1);
+    /// Unless it is zeroed up to `target`, zeros up to the next multiple of `step`; says whether there is more to do. The last
+    /// step syncs.
+    pub(crate) fn zero_step(&mut self, target: u64, step: u64) -> Result<bool, IoFault> {
+        let target = target.min(self.capacity);
         if self.zeroed >= target {
             return Ok(false);
         }
-        let len = (target - self.zeroed).min(ZERO_STEP);
+        let len = (self.capacity - self.zeroed).min(step - self.zeroed % step);
         self.file
             .write_zeros(self.zeroed, len)
             .map_err(|error| IoFault::new("write zeros to", SPARE, &error))?;
@@ -158,7 +159,7 @@ mod tests {
         };
         assert_eq!(steps(&mut spare, 1), 1);
         assert_eq!(steps(&mut spare, WARM_STEP), 0);
-        while spare.zero_step(2 * WARM_STEP + ZERO_STEP).unwrap() {}
+        while spare.zero_step(2 * WARM_STEP + 4096, 1 << 20).unwrap() {}
         assert_eq!(steps(&mut spare, 5 * WARM_STEP), 2);
         assert_eq!(steps(&mut spare, u64::MAX), 1);
         assert_eq!(steps(&mut spare, u64::MAX), 0);

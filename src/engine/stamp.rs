@@ -9,6 +9,7 @@ use crate::engine::head::Heads;
 use crate::engine::recent::Remembered;
 use crate::engine::request::{Draft, Request};
 use crate::engine::sequencer::Sequencer;
+use crate::engine::spare::ZERO_STEPS;
 use crate::engine::view::View;
 use crate::format::PAGE_BYTES;
 use crate::format::cell::{Mark, Run};
@@ -22,7 +23,7 @@ use parking_lot::RwLock;
 
 /// Space that was not zeroed costs a commit a change of the file's metadata, as much as writing some hundred kilobytes. A log
 /// whose commits are larger than this is being filled in bulk: zeros would only double its bytes.
-const BULK_COMMIT: u64 = 128 << 10;
+const BULK_COMMIT: u64 = 512 << 10;
 
 impl Sequencer {
     pub(crate) fn stamp_append(&mut self, heads: &mut Heads, request: &Request, now: u64) -> Assigned {
@@ -258,6 +259,13 @@ impl Sequencer {
     /// Whether commits are so large lately that there should be no zeros ahead of them.
     pub(crate) fn is_filled_in_bulk(&self) -> bool {
         self.commit_bytes > BULK_COMMIT
+    }
+
+    /// How much to zero at once ahead of commits as they were lately, if any: as much as a few of them. Readers gain by more, and
+    /// so do commits, but one that comes at the same time waits for the device the longer.
+    pub(crate) fn zero_step(&self) -> Option<u64> {
+        let step = (4 * self.commit_bytes).clamp(*ZERO_STEPS.start(), *ZERO_STEPS.end()).next_power_of_two();
+        (!self.is_filled_in_bulk()).then_some(step)
     }
 
     /// Whether the log has grown to where more zeros are due ahead of it. Says so once.

@@ -6,7 +6,7 @@
 use super::{DeviceRead, File, Lock, Mapping, Storage};
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use std::fs::File as StdFile;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -172,14 +172,24 @@ impl AlignedBuffer {
 }
 
 impl DiskFile {
-    /// Writes zeros from `from` to `to`.
+    /// Writes zeros from `from` to `to`, many in one call: what is written at once may become one large page in memory.
     fn fill(&self, from: u64, to: u64) -> io::Result<()> {
         static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        let slices = [IoSlice::new(&ZEROS); 16];
         let mut at = from;
         while at < to {
-            let len = (to - at).min(ZEROS.len() as u64) as usize;
-            self.file.write_all_at(&ZEROS[..len], at)?;
-            at += len as u64;
+            let left = to - at;
+            let whole = (left / ZEROS.len() as u64).min(slices.len() as u64) as usize;
+            let written = match whole {
+                0 => self.file.write_at(&ZEROS[..left as usize], at),
+                _ => rustix::io::pwritev(&self.file, &slices[..whole], at).map_err(io::Error::from),
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(some) => at += some as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -414,6 +424,21 @@ mod tests {
         assert_eq!(disk.list().unwrap(), ["g"]);
         disk.remove("g").unwrap();
         assert!(disk.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn zeros_are_written_up_to_the_last_byte_and_no_further() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = Disk::open(dir.path(), false).unwrap().create("f").unwrap();
+        let mut bytes = vec![7; 4 << 20];
+        for (offset, len) in [(0, 4096), (8192, 64 << 10), (1 << 20, (2 << 20) + (200 << 10) + 4096)] {
+            write_all_at(&*file, 0, &bytes).unwrap();
+            file.write_zeros(offset as u64, len as u64).unwrap();
+            bytes[offset..offset + len].fill(0);
+            let mut back = vec![1; bytes.len()];
+            file.read_at(0, &mut back).unwrap();
+            assert!(back == bytes, "{offset}+{len}");
+        }
     }
 
     #[test]
