@@ -58,6 +58,8 @@ mod tests {
         written,
         written_by_one_that_goes_on,
         synced,
+        synced_for_one_awake,
+        failed_for_one_awake at most 4,
         two_levels_of_one_batch at most 4,
         two_lanes at most 5,
         the_neighbour_ends_first,

@@ -69,6 +69,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         tests: &["gathering::"],
     },
     Mutant {
+        name: "leave subscribers of a log that was poisoned between two batches asleep",
+        file: "src/engine/commit.rs",
+        from: "            self.end_if_poisoned(&mut seq);\n            seq.driving = false;",
+        to: "            seq.driving = false;",
+        tests: &["subscription::tests::a_log_that_is_poisoned"],
+    },
+    Mutant {
+        name: "a crowd goes to sleep when it does not come back in time",
+        file: "src/engine/gathering.rs",
+        from: "is_whole || expected >= CROWD",
+        to: "is_whole",
+        tests: &["gathering::"],
+    },
+    Mutant {
         name: "count no slow turn",
         file: "src/engine/progress.rs",
         from: "        if !is_soon {\n",

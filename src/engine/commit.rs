@@ -140,12 +140,16 @@ impl Shared {
             self.poison(self.sequencer(), self.progress.next_batch(), PoisonCause::Panic);
             self.sequencer()
         });
-        // What was on its way when somebody else poisoned the log has come.
+        self.end_if_poisoned(&mut seq);
+        seq
+    }
+
+    /// What was on its way when somebody else poisoned the log has come, and was seen: nothing more will.
+    fn end_if_poisoned(&self, seq: &mut Sequencer) {
         if let Some((_, cause)) = &seq.poisoned {
             let woken = self.watchers.end(Over::Poisoned(cause.clone()));
             seq.to_wake.extend(woken);
         }
-        seq
     }
 
     fn drive_batch<'a>(&'a self, mut seq: MutexGuard<'a, Sequencer>) -> MutexGuard<'a, Sequencer> {
@@ -209,6 +213,8 @@ impl Shared {
             while !self.options.background && seq.has_work() {
                 seq = self.drive(seq);
             }
+            // The sequencer may have been let go of since the last batch.
+            self.end_if_poisoned(&mut seq);
             seq.driving = false;
             if seq.has_work() || seq.writer_sleeps && seq.unwitnessed_since.is_some() {
                 self.ring_writer();

@@ -29,7 +29,7 @@ struct Turns {
     pause: Pause<31, 4095>,
     /// How many slow ones had been counted at the last commit.
     counted: u32,
-    /// What the slow ones weigh, less one for each commit that somebody waited for.
+    /// What the slow ones weigh, less one for each turn that was waited for a commit.
     load: u64,
     /// How many commits there were since the last pause.
     since_pause: u32,
@@ -46,7 +46,7 @@ impl Turns {
             return false;
         }
         self.load = (self.load + Self::WEIGHT * u64::from(more)).saturating_sub(waited.into());
-        self.since_pause += 1;
+        self.since_pause = self.since_pause.saturating_add(1);
         if self.load <= Self::WEIGHT * u64::from(waited.max(1)) {
             return true;
         }
@@ -82,14 +82,14 @@ impl<const LEAST: u32, const MOST: u32> Pause<LEAST, MOST> {
 
 impl Gathering {
     /// Waits until all who were waiting when the last commit was done are waiting again, if that has paid, or may. Half of the
-    /// time that the last commit took is the most that it may take.
-    pub(crate) fn gather(&mut self, progress: &Progress, took: Duration) {
+    /// time that the last commit took is the most that it may take, and a turn. Says whether those who wait should stay awake.
+    pub(crate) fn gather(&mut self, progress: &Progress, took: Duration) -> bool {
         let expected = progress.expected();
         if !self.turns.are_soon(progress.slow_turns(), expected) {
-            return progress.stay_awake(false);
+            return false;
         }
         let is_whole = expected >= 2 && self.waits.is_over() && self.wait(progress, expected, limit(took));
-        progress.stay_awake(is_whole || expected >= CROWD);
+        is_whole || expected >= CROWD
     }
 
     fn wait(&mut self, progress: &Progress, expected: u32, limit: Duration) -> bool {
@@ -99,7 +99,8 @@ impl Gathering {
                 self.waits = Pause::default();
                 return true;
             }
-            if since.elapsed() >= limit || !progress.give_way() {
+            // This turn is everybody's.
+            if since.elapsed() >= limit || !progress.give_way(expected) {
                 self.waits.begin();
                 return false;
             }
@@ -168,10 +169,10 @@ mod tests {
                     }
                 });
             }
-            while progress.give_way() {}
+            while progress.give_way(3) {}
             done.store(true, Relaxed);
         });
-        assert_eq!(progress.slow_turns(), 1);
+        assert_eq!(progress.slow_turns(), 3);
     }
 
     #[test]
@@ -179,6 +180,25 @@ mod tests {
         assert_eq!(limit(Duration::from_secs(3600)), LONGEST);
         assert_eq!(limit(Duration::from_micros(20)), Duration::from_micros(10));
     }
+
+    #[test]
+    fn a_crowd_stays_awake_whether_it_comes_back_or_not() {
+        for (waiting, is_awake) in [(CROWD - 1, false), (CROWD, true)] {
+            let progress = &Progress::new(0);
+            std::thread::scope(|scope| {
+                let _end = End(progress);
+                for _ in 0..waiting {
+                    scope.spawn(|| progress.wait(1, Synced));
+                }
+                until(|| progress.waiting() == waiting);
+                progress.advance_durable(1);
+            });
+            assert_eq!(Gathering::default().gather(progress, LONG), is_awake, "{waiting}");
+        }
+    }
+
+    /// How long a commit took, so that half of it is longer than a turn can take.
+    const LONG: Duration = Duration::from_secs(20);
 
     /// However a test ends, nobody waits any more.
     struct End<'a>(&'a Progress);
@@ -202,7 +222,7 @@ mod tests {
         let progress = &Progress::new(0);
         let mut gathering = Gathering::default();
         // Nobody has waited for the last one.
-        gathering.gather(progress, Duration::from_secs(1));
+        assert!(!gathering.gather(progress, LONG));
         assert_eq!((gathering.waits.len, gathering.waits.left), (0, 0));
         std::thread::scope(|scope| {
             let _end = End(progress);
@@ -214,14 +234,16 @@ mod tests {
             progress.advance_durable(1);
             assert_eq!((progress.expected(), progress.waiting()), (3, 1));
             // They do not come back.
-            gathering.gather(progress, Duration::from_secs(1));
+            let since = Instant::now();
+            assert!(!gathering.gather(progress, LONG));
+            assert!(since.elapsed() < LONG / 2);
             assert_eq!(gathering.waits.len, 1);
             // Now they do.
             wait_for(2, Synced);
             wait_for(2, Synced);
             until(|| progress.waiting() == 3);
             gathering.waits.left = 0;
-            gathering.gather(progress, Duration::from_secs(1));
+            assert!(gathering.gather(progress, LONG));
             assert_eq!(gathering.waits.len, 0);
             progress.advance_durable(2);
             assert_eq!((progress.expected(), progress.waiting()), (3, 0));

@@ -140,7 +140,7 @@ impl Shared {
             let target = (capacity as f64 * 2.0 * used as f64 / last_capacity as f64) as u64 + LEAD;
             let grown = |step: u64| (step as f64 * last_capacity as f64 / (2.0 * capacity as f64)) as u64;
             if let Some(step) = zero_step {
-                // Where zeros cannot be written, that costs speed and nothing else.
+                // Where zeros cannot be written, that costs speed. What the device did not take, the next sync tells.
                 if spare.zero_step(target, step).unwrap_or(false) {
                     return true;
                 }

@@ -32,7 +32,7 @@ pub(crate) struct Progress {
     expected: AtomicU64,
     /// How many times who waits gives way to other threads before it sleeps.
     turns: AtomicU64,
-    /// How many times that took long.
+    /// For how many that took long.
     slow_turns: Count,
     wakers: Mutex<Vec<(u64, Waker)>>,
 }
@@ -121,7 +121,7 @@ impl Progress {
     fn look(&self, batch: u64, level: Durability) -> Reached {
         for _ in 0..self.turns.load(Ordering::Relaxed) {
             match self.reached(batch, level) {
-                Reached::NotYet if self.give_way() => {}
+                Reached::NotYet if self.give_way(1) => {}
                 Reached::NotYet => break,
                 reached => return reached,
             }
@@ -129,16 +129,16 @@ impl Progress {
         self.reached(batch, level)
     }
 
-    /// Lets other threads run. Whether that took no longer than it should.
-    pub(crate) fn give_way(&self) -> bool {
+    /// Lets other threads run. Whether that took no longer than it should, for so many.
+    pub(crate) fn give_way(&self, waiting: u32) -> bool {
         let is_soon = give_way();
         if !is_soon {
-            self.slow_turns.add(1);
+            self.slow_turns.add(waiting);
         }
         is_soon
     }
 
-    /// How many times, so far and modulo 2^32, it took long to give way: something else keeps the processors busy.
+    /// For how many, so far and modulo 2^32, it took long to give way: something else keeps the processors busy.
     pub(crate) fn slow_turns(&self) -> u32 {
         self.slow_turns.get()
     }

@@ -57,7 +57,7 @@ impl Spare {
             return Err(fault("allocate")(error));
         }
         let mut spare = Spare { file, salt: random_salt(), capacity, zeroed: 0, warmed: 0, spoiled: None };
-        // Where zeros cannot be written, that costs speed and nothing else.
+        // Where zeros cannot be written, that costs speed. What the device did not take, the next sync tells.
         if capacity <= ZERO_AT_ONCE
             && let Err(fault) = spare.zero_step(capacity, ZERO_AT_ONCE)
             && spare.spoiled.is_some()

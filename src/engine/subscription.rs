@@ -337,3 +337,26 @@ impl fmt::Debug for Subscription {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::PoisonCause;
+    use crate::options::Options;
+    use crate::storage::Memory;
+
+    #[test]
+    fn a_log_that_is_poisoned_while_its_driver_is_between_two_batches_ends_subscriptions() {
+        let log = Options::new().background(false).open_storage(Arc::new(Memory::new())).unwrap();
+        let mut following = log.subscribe(&Query::everything());
+        let mut next = || following.next_within(Duration::ZERO);
+        assert!(matches!(next(), Ok(Next::TimedOut)));
+        let shared = log.shared();
+        shared.sequencer().driving = true;
+        shared.poison(shared.sequencer(), 1, PoisonCause::Panic);
+        // A batch could still be on its way, and come.
+        assert!(matches!(next(), Ok(Next::TimedOut)));
+        shared.leave_role(shared.sequencer());
+        assert!(matches!(next(), Err(ReadError::Poisoned(PoisonCause::Panic))));
+    }
+}

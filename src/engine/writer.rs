@@ -61,7 +61,7 @@ impl Shared {
                     seq = self.drive(seq);
                     // The role stays taken: who comes meanwhile waits for the commit that waits for the others.
                     self.release(seq);
-                    gathering.gather(&self.progress, begun.elapsed());
+                    self.progress.stay_awake(gathering.gather(&self.progress, begun.elapsed()));
                     seq = self.sequencer();
                     if !seq.has_work() {
                         break;

@@ -13,8 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 const PAGE: usize = 4096;
-/// How much is written at once when zeros are written or a device is read through an aligned buffer.
+/// How much of a device is read at once, through an aligned buffer.
 const CHUNK: usize = 256 * 1024;
+
+/// As far back as something may still be on its way to the device: one step of zeros.
+#[cfg(target_os = "linux")]
+const MOST_BEGUN: u64 = 1 << 20;
 
 /// A directory on disk.
 #[derive(Debug)]
@@ -138,7 +142,7 @@ impl Drop for DirectoryLock {
 struct DiskFile {
     /// Every write and every sync goes through this descriptor: a sync reports errors of writes made through it.
     file: StdFile,
-    /// The same file around the page cache, where the file system can. Only reads use it.
+    /// The same file around the page cache, where the file system can. Reads use it, and who waits for zeros.
     direct: Option<StdFile>,
 }
 
@@ -227,9 +231,16 @@ impl File for DiskFile {
 
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
         self.fill(offset, offset + len)?;
-        // At once, a little at a time: all of it with the sync would hold up the commits that the device is asked for meanwhile.
         #[cfg(target_os = "linux")]
-        super::mapping::begin_write_back(&self.file, offset, len);
+        {
+            // At once, a little at a time: all of it with the sync would hold up the commits that the device is asked for
+            // meanwhile. So would more than the device can do: what was begun before these comes first.
+            if let Some(direct) = &self.direct {
+                let before = offset.saturating_sub(MOST_BEGUN);
+                super::mapping::await_write_back(direct, before, offset - before);
+            }
+            super::mapping::begin_write_back(&self.file, offset, len);
+        }
         Ok(())
     }
 

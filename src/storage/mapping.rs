@@ -93,11 +93,22 @@ pub(crate) fn bring_in(file: &File, offset: u64, len: u64) -> io::Result<()> {
 /// do. Nothing is durable for it (sync_file_range(2) says why), so what goes wrong is left for the sync to tell.
 #[cfg(target_os = "linux")]
 pub(crate) fn begin_write_back(file: &File, offset: u64, len: u64) {
+    sync_file_range(file, offset, len, libc::SYNC_FILE_RANGE_WRITE);
+}
+
+/// Waits until the device has written what it was told to begin with. `file` is a descriptor that nothing is synced through: a
+/// wait takes notice of writes that failed, and a sync through the same one would not hear of them.
+#[cfg(target_os = "linux")]
+pub(crate) fn await_write_back(file: &File, offset: u64, len: u64) {
+    sync_file_range(file, offset, len, libc::SYNC_FILE_RANGE_WAIT_BEFORE);
+}
+
+#[cfg(target_os = "linux")]
+fn sync_file_range(file: &File, offset: u64, len: u64, flags: libc::c_uint) {
     use std::os::fd::AsRawFd;
     let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) else { return };
-    // SAFETY: it takes numbers only and touches no memory of this process; the borrow keeps the descriptor open. It asks for
-    // no wait, which would take notice of failed writes, and the sync would not hear of them.
-    unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };
+    // SAFETY: it takes numbers only and touches no memory of this process; the borrow keeps the descriptor open.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, flags) };
 }
 
 /// A range of a mapping that keeps it alive: what an owned event's bytes hold on to.

@@ -112,6 +112,25 @@ pub(crate) fn two_levels_of_one_batch() {
     assert_eq!(late.join().unwrap(), Reached::Yes);
 }
 
+/// Who waits gives way first, while the batch becomes durable, and while whoever commits thinks better of it.
+pub(crate) fn synced_for_one_awake() {
+    let committer = Committer::new();
+    committer.progress.stay_awake(true);
+    let waiter = committer.waiter(1, Synced);
+    committer.commit(1);
+    committer.progress.stay_awake(false);
+    assert_eq!(waiter.join().unwrap(), Reached::Yes);
+}
+
+pub(crate) fn failed_for_one_awake() {
+    let committer = Committer::new();
+    committer.progress.stay_awake(true);
+    let (first, second) = (committer.waiter(1, Synced), committer.waiter(2, Synced));
+    committer.progress.fail(1);
+    assert_eq!(first.join().unwrap(), Reached::Failed { batch: 1 });
+    assert_eq!(second.join().unwrap(), Reached::Failed { batch: 1 });
+}
+
 pub(crate) fn two_lanes() {
     let committer = Committer::new();
     let (first, second) = (committer.waiter(1, Synced), committer.waiter(2, Synced));
