@@ -18,6 +18,7 @@ const FORGOTTEN: u32 = 256;
 
 #[derive(Debug, Default)]
 pub(crate) struct Gathering {
+    /// Waiting for the others.
     waits: Pause<1, 63>,
     turns: Turns,
 }
