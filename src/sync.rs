@@ -1,6 +1,7 @@
 //! The primitives that waiting and waking rest on, in one place.
 //!
-//! Owns the choice, and how a thread gives way to others: a checker of interleavings compiles the files that use these with its own in their place.
+//! Owns the choice, and how a thread gives way to others. A checker of interleavings compiles the files that use these with its
+//! own in their place.
 
 pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
