@@ -108,10 +108,6 @@ impl File for FaultyFile {
         self.file.write_zeros(offset, len)
     }
 
-    fn warm(&self, offset: u64, len: u64) {
-        self.file.warm(offset, len);
-    }
-
     fn sync(&self) -> io::Result<()> {
         self.state.syncs.fetch_add(u64::from(self.is_segment), Ordering::SeqCst);
         if self.is_segment && self.state.broken.load(Ordering::SeqCst) {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// Asked with the operation (`create`, `open`, `rename`, `remove`, `allocate`, `write`, `zero`, `warm`, `sync` or `read`) and the name of
+/// Asked with the operation (`create`, `open`, `rename`, `remove`, `allocate`, `write`, `zero`, `sync` or `read`) and the name of
 /// the file, as it was when that was opened.
 type Ask = dyn Fn(&str, &str) -> io::Result<()> + Send + Sync;
 
@@ -107,12 +107,6 @@ impl File for HookedFile {
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
         self.ask("zero")?;
         self.file.write_zeros(offset, len)
-    }
-
-    fn warm(&self, offset: u64, len: u64) {
-        // A hint cannot fail; who is asked may wait, or count.
-        let _ = self.ask("warm");
-        self.file.warm(offset, len);
     }
 
     fn sync(&self) -> io::Result<()> {

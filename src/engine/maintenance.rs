@@ -1,10 +1,10 @@
-//! Chores that the writer must not wait for: the next segment, its zeros or its pages, the checkpoint.
+//! Chores that the writer must not wait for: the next segment, its zeros, the checkpoint.
 //!
 //! Owns their pace and their order. A failure here never poisons: no acknowledged byte depends on it.
 
 use crate::engine::sequencer::Ready;
 use crate::engine::shared::Shared;
-use crate::engine::spare::{Spare, WARM_STEP, next_capacity};
+use crate::engine::spare::{Spare, next_capacity};
 use crate::error::IoFault;
 use crate::format::checkpoint::Checkpoint;
 use crate::segment::name::CHECKPOINT_TEMPORARY;
@@ -123,9 +123,8 @@ impl Shared {
         found
     }
 
-    /// One step of making the spare ready for what will be written, as far as the log has grown towards it. Where commits are
-    /// large it is warmed, which makes each of them cheaper; small ones would be dearer, as the system looks through a large page
-    /// for what is new in it. For those it is zeroed. Says whether there is more to do.
+    /// One step of zeroing the spare for what will be written, as far as the log has grown towards it, unless commits are large:
+    /// those find space that is reserved, and write their bytes once. Says whether there is more to do.
     fn ready_ahead(&self) -> bool {
         let (used, last_capacity, zero_step) = {
             let seq = self.sequencer();
@@ -133,28 +132,18 @@ impl Shared {
         };
         let mut spoiled = None;
         let mut more_at = u64::MAX;
-        let mut warming = None;
-        if let Some(spare) = &mut *self.spare.lock() {
-            let capacity = spare.capacity;
+        if let (Some(spare), Some(step)) = (&mut *self.spare.lock(), zero_step) {
+            let capacity = spare.capacity as f64;
+            let last_capacity = last_capacity as f64;
             // It is ready when the last segment is half full.
-            let target = (capacity as f64 * 2.0 * used as f64 / last_capacity as f64) as u64 + LEAD;
-            let grown = |step: u64| (step as f64 * last_capacity as f64 / (2.0 * capacity as f64)) as u64;
-            if let Some(step) = zero_step {
-                // Where zeros cannot be written, that costs speed. What the device did not take, the next sync tells.
-                if spare.zero_step(target, step).unwrap_or(false) {
-                    return true;
-                }
-                spoiled = spare.fault().cloned();
-                more_at = if spare.is_zeroed() { u64::MAX } else { used + grown(step) };
-            } else {
-                warming = spare.warming(target);
-                more_at = if target >= capacity { u64::MAX } else { used + grown(WARM_STEP) };
+            let target = (capacity * 2.0 * used as f64 / last_capacity) as u64 + LEAD;
+            // Where zeros cannot be written, that costs speed. What the device did not take, the next sync tells.
+            if spare.zero_step(target, step).unwrap_or(false) {
+                return true;
             }
-        }
-        if let Some(warm) = warming {
-            // Without the spare's lock: a large page may take milliseconds, for which no batch waits that needs the spare.
-            warm();
-            return true;
+            spoiled = spare.fault().cloned();
+            let grown = (step as f64 * last_capacity / (2.0 * capacity)) as u64;
+            more_at = if spare.is_zeroed() { u64::MAX } else { used + grown };
         }
         let mut seq = self.sequencer();
         seq.zero_at = more_at;

@@ -1,8 +1,7 @@
 //! The spare: the next segment, made ready ahead of need.
 //!
 //! Owns its birth, its growth and the zeros written into it, up to the moment when it gets its name. From then on it is a
-//! live segment, and this file has nothing to do with it any more: taking the spare moves it out of here for good. What may come
-//! later is a hint that was given out before.
+//! live segment, and this file has nothing to do with it any more: taking the spare moves it out of here for good.
 
 use crate::error::IoFault;
 use crate::format::segment::SegmentHeader;
@@ -20,8 +19,6 @@ pub(crate) const FIRST_CAPACITY: u64 = 64 * 1024;
 const ZERO_AT_ONCE: u64 = 256 * 1024;
 /// How much is zeroed in one step at least and at most; powers of two.
 pub(crate) const ZERO_STEPS: RangeInclusive<u64> = 256 * 1024..=1 << 20;
-/// How much is warmed in one step, and at which offsets: the size of the large pages of most processors.
-pub(crate) const WARM_STEP: u64 = 2 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Spare {
@@ -30,8 +27,6 @@ pub(crate) struct Spare {
     pub(crate) capacity: u64,
     /// Bytes from the start of the file that hold written zeros.
     zeroed: u64,
-    /// Where what was warmed ends, see [`File::warm`].
-    warmed: u64,
     /// A sync of it has failed: a later one that succeeds would say nothing.
     spoiled: Option<IoFault>,
 }
@@ -56,7 +51,7 @@ impl Spare {
             let _ = storage.remove(SPARE);
             return Err(fault("allocate")(error));
         }
-        let mut spare = Spare { file, salt: random_salt(), capacity, zeroed: 0, warmed: 0, spoiled: None };
+        let mut spare = Spare { file, salt: random_salt(), capacity, zeroed: 0, spoiled: None };
         // Where zeros cannot be written, that costs speed. What the device did not take, the next sync tells.
         if capacity <= ZERO_AT_ONCE
             && let Err(fault) = spare.zero_step(capacity, ZERO_AT_ONCE)
@@ -99,18 +94,6 @@ impl Spare {
         Ok(self.zeroed < target)
     }
 
-    /// The next step of warming it, if there is one that begins before `target`: for the caller to do without the spare, which a
-    /// batch may need meanwhile. Zeros that were written are left out: they are in memory.
-    pub(crate) fn warming(&mut self, target: u64) -> Option<impl FnOnce() + use<>> {
-        let at = self.warmed.max(self.zeroed.next_multiple_of(WARM_STEP));
-        if at >= target || at + WARM_STEP > self.capacity {
-            return None;
-        }
-        self.warmed = at + WARM_STEP;
-        let file = self.file.clone();
-        Some(move || file.warm(at, WARM_STEP))
-    }
-
     /// Why it must not become a segment.
     pub(crate) fn fault(&self) -> Option<&IoFault> {
         self.spoiled.as_ref()
@@ -149,22 +132,6 @@ pub(crate) fn random_salt() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::Memory;
-
-    #[test]
-    fn what_is_not_zeroed_is_warmed_once_and_no_farther_than_wanted() {
-        let mut spare = Spare::make(&Memory::new(), 6 * WARM_STEP + PAGE_BYTES as u64).unwrap();
-        let steps = |spare: &mut Spare, target| {
-            std::iter::from_fn(|| spare.warming(target)).map(|step| step()).count()
-        };
-        assert_eq!(steps(&mut spare, 1), 1);
-        assert_eq!(steps(&mut spare, WARM_STEP), 0);
-        while spare.zero_step(2 * WARM_STEP + 4096, 1 << 20).unwrap() {}
-        assert_eq!(steps(&mut spare, 5 * WARM_STEP), 2);
-        assert_eq!(steps(&mut spare, u64::MAX), 1);
-        assert_eq!(steps(&mut spare, u64::MAX), 0);
-        assert_eq!(steps(&mut Spare::make(&Memory::new(), WARM_STEP - 1).unwrap(), u64::MAX), 0);
-    }
 
     #[test]
     fn segments_double_up_to_the_option_unless_a_frame_needs_more() {

@@ -10,7 +10,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 const PAGE: usize = 4096;
 /// How much of a device is read at once, through an aligned buffer.
@@ -244,14 +244,6 @@ impl File for DiskFile {
         Ok(())
     }
 
-    #[cfg(target_os = "linux")]
-    fn warm(&self, offset: u64, len: u64) {
-        // A system that cannot does without.
-        if large_pages_are_written_in_part() {
-            let _ = super::mapping::bring_in(&self.file, offset, len);
-        }
-    }
-
     fn sync(&self) -> io::Result<()> {
         // One call, no loop: EINTR from a sync counts as a failure.
         Ok(fs::fdatasync(&self.file)?)
@@ -312,24 +304,6 @@ fn reserve(_file: &StdFile, _len: u64) -> Option<io::Result<()>> {
     None
 }
 
-/// Whether the system writes of a large page back what is new in it. Before Linux 6.6 some file systems (XFS) wrote it whole:
-/// their iomap did not keep which of its blocks were dirty (commit 4ce02c679722, "iomap: Add per-block dirty state tracking").
-#[cfg(target_os = "linux")]
-fn large_pages_are_written_in_part() -> bool {
-    static ARE: LazyLock<bool> = LazyLock::new(|| {
-        let system = rustix::system::uname();
-        system.release().to_str().is_ok_and(|release| version_of(release) >= (6, 6))
-    });
-    *ARE
-}
-
-/// The first two numbers of the release of a Linux, such as 6.18.44-generic; zeros for what is none.
-#[cfg(target_os = "linux")]
-fn version_of(release: &str) -> (u32, u32) {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
 /// Drops the cached pages of a range and says whether they are really gone: a mapping elsewhere keeps them.
 #[cfg(target_os = "linux")]
 fn drop_cache(file: &StdFile, offset: u64, len: usize) -> bool {
@@ -372,38 +346,6 @@ mod tests {
         let path = dir.path().join("a/b/c");
         assert_eq!(Disk::open(&path, false).unwrap_err().kind(), io::ErrorKind::NotFound);
         assert!(Disk::open(&path, true).unwrap().list().unwrap().is_empty());
-    }
-
-    #[test]
-    fn warming_changes_no_byte_and_never_fails() {
-        const LEN: u64 = 4 << 20;
-        let dir = tempfile::tempdir().unwrap();
-        let file = Disk::open(dir.path(), false).unwrap().create("f").unwrap();
-        file.allocate(LEN).unwrap();
-        let map = file.map(LEN).unwrap().unwrap();
-        write_all_at(&*file, 100, b"before").unwrap();
-        // Behind the end and beyond all numbers as well: a hint never fails.
-        for (offset, len) in
-            [(0, LEN / 2), (LEN / 2, LEN / 2), (4096, 4096), (LEN, LEN), (u64::MAX - 4095, 4096), (0, 0)]
-        {
-            file.warm(offset, len);
-        }
-        write_all_at(&*file, LEN / 2 - 3, b"after").unwrap();
-        file.write_zeros(LEN - 4096, 4096).unwrap();
-        assert_eq!(file.len().unwrap(), LEN);
-        assert_eq!(map.slice(100..106), Some(&b"before"[..]));
-        assert_eq!(map.slice(LEN / 2 - 3..LEN / 2 + 2), Some(&b"after"[..]));
-        let bytes = map.slice(0..LEN).unwrap();
-        assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 11);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn releases_are_told_apart() {
-        let releases =
-            ["6.18.44-generic", "6.6", "6.5.0-1", "5.15.167.4-microsoft-standard-WSL2", "10.0", "", "linux"];
-        let versions = releases.map(version_of);
-        assert_eq!(versions, [(6, 18), (6, 6), (6, 5), (5, 15), (10, 0), (0, 0), (0, 0)]);
     }
 
     #[test]

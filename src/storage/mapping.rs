@@ -72,23 +72,6 @@ impl Mapping {
     }
 }
 
-/// Brings a range of a file into memory, in pages as large as the system has.
-///
-/// # Errors
-/// What the system reports; it may not know how.
-#[cfg(target_os = "linux")]
-pub(crate) fn bring_in(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    use memmap2::Advice;
-    let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    // For this one time only: whoever reads the file later does not want a large page each time that a small one is missing.
-    let range = MmapOptions::new().offset(offset).len(len).map_raw_read_only(file)?;
-    // A system without large pages gives small ones.
-    let _ = range.advise(Advice::HugePage);
-    // No more than this range.
-    range.advise(Advice::Random)?;
-    range.advise(Advice::PopulateRead)
-}
-
 /// Has the device begin to write what the page cache has of a range, without waiting for it: a later sync finds that much less to
 /// do. Nothing is durable for it (sync_file_range(2) says why), so what goes wrong is left for the sync to tell.
 #[cfg(target_os = "linux")]

@@ -88,14 +88,6 @@ pub trait File: Debug + Send + Sync {
     /// page cache leaves them there, for whoever writes those pages next, and has the device begin to write them at once.
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()>;
 
-    /// Hints that this range, of which next to nothing is written yet, will be written bit by bit, and then be read through a
-    /// mapping: a storage with a page cache may bring it in now. In large pages, that spares whoever reads it a part of the way
-    /// to each of them. The range may be written, synced and read while this runs, so it must change no byte and keep no write
-    /// waiting. Whatever comes of it, nothing is told. By default, nothing is done.
-    fn warm(&self, offset: u64, len: u64) {
-        let _ = (offset, len);
-    }
-
     /// Makes all writes so far durable (`fdatasync`). After an error nothing is known about any of them, and a second
     /// call that succeeds proves nothing: operating systems mark the lost pages clean.
     fn sync(&self) -> io::Result<()>;

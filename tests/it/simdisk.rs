@@ -628,11 +628,6 @@ impl File for SimFile {
         if written < len { Err(ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
-    fn warm(&self, offset: u64, len: u64) {
-        // There is no cache to bring anything into, and nobody is told of a fault.
-        let _ = self.step("warm", offset, len);
-    }
-
     fn sync(&self) -> io::Result<()> {
         let (mut state, fate) = self.step("sync", 0, 0)?;
         let mut rng = state.rng();
