@@ -57,10 +57,16 @@ pub(crate) fn pad(out: &mut Vec<u8>, start: usize) {
 /// CRC-32 (IEEE 802.3, as in zlib) of `bytes`.
 #[inline]
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    crc32_of([bytes])
+}
+
+/// CRC-32 of several pieces, as if they were one.
+#[inline]
+pub(crate) fn crc32_of<const N: usize>(pieces: [&[u8]; N]) -> u32 {
     // What the processor can do is found out once, not for every event.
     static EMPTY: LazyLock<Hasher> = LazyLock::new(Hasher::new);
     let mut hasher = EMPTY.clone();
-    hasher.update(bytes);
+    pieces.iter().for_each(|piece| hasher.update(piece));
     hasher.finalize()
 }
 

@@ -3,7 +3,9 @@
 //! Owns the envelope: lengths, chain and checksums. Knows no section's content. A [`FrameHeader`] that came out of
 //! [`FrameHeader::decode`] has lengths that stay inside its segment and a frame checksum that covers its section table.
 
-use super::bytes::{at_most, crc32, expect, expect_checksum, is_zero, put_u32, put_u64, u32_at, u64_at};
+use super::bytes::{
+    at_most, crc32, crc32_of, expect, expect_checksum, is_zero, put_u32, put_u64, u32_at, u64_at,
+};
 use super::section::ENTRY_BYTES;
 use super::{BODY_BYTES_MAX, FIRST_FRAME, SECTIONS_MAX};
 use crate::error::Fault;
@@ -247,15 +249,17 @@ impl Chain {
 }
 
 fn frame_checksum(salt: u64, offset: u64, raw: &[u8; FRAME_HEADER_BYTES], table: &[u8]) -> u32 {
-    // One buffer for the fixed part: short inputs cost crc32fast more per call than per byte.
-    let mut head = [0; 16 + CHECKSUM_AT];
+    // One buffer as far as one section: short inputs cost crc32fast more per call than per byte.
+    const FIXED: usize = 16 + CHECKSUM_AT;
+    let mut head = [0; FIXED + ENTRY_BYTES];
     put_u64(&mut head, 0, salt);
     put_u64(&mut head, 8, offset);
-    head[16..].copy_from_slice(&raw[..CHECKSUM_AT]);
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&head);
-    hasher.update(table);
-    hasher.finalize()
+    head[16..FIXED].copy_from_slice(&raw[..CHECKSUM_AT]);
+    let Some((first, others)) = table.split_first_chunk::<ENTRY_BYTES>() else {
+        return crc32(&head[..FIXED]);
+    };
+    head[FIXED..].copy_from_slice(first);
+    crc32_of([&head, others])
 }
 
 #[cfg(test)]
