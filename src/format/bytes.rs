@@ -5,6 +5,8 @@
 
 use crate::error::Fault;
 use crc32fast::Hasher;
+use std::cell::OnceCell;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 #[inline]
@@ -70,6 +72,55 @@ pub(crate) fn crc32_of<const N: usize>(pieces: [&[u8]; N]) -> u32 {
     hasher.finalize()
 }
 
+/// Checksums of parts of some bytes, each for the price of about two pages, however long it is: who looks for something in bytes
+/// that anybody may have written must not be made to read most of them again at each place.
+pub(crate) struct PartSums<'a> {
+    bytes: &'a [u8],
+    /// Of all bytes before each page; once a part is asked for that is longer than a page.
+    before: OnceCell<Vec<u32>>,
+}
+
+impl<'a> PartSums<'a> {
+    const PAGE: usize = 4096;
+
+    pub(crate) fn new(bytes: &'a [u8]) -> PartSums<'a> {
+        PartSums { bytes, before: OnceCell::new() }
+    }
+
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// CRC-32 of `head` and the bytes of `part` behind it, which must be some of these.
+    pub(crate) fn of(&self, head: &[u8], part: Range<usize>) -> u32 {
+        let (first, end) = (part.start.div_ceil(Self::PAGE), part.end / Self::PAGE);
+        if first >= end {
+            return crc32_of([head, &self.bytes[part]]);
+        }
+        let before = self.before.get_or_init(|| self.sum_pages());
+        let mut sum = Hasher::new();
+        sum.update(head);
+        sum.update(&self.bytes[part.start..first * Self::PAGE]);
+        // Checksums are linear: what comes before the pages, followed by as many zeros, is taken out of what ends with them.
+        let len = ((end - first) * Self::PAGE) as u64;
+        let mut zeros = Hasher::new_with_initial(before[first]);
+        zeros.combine(&Hasher::new_with_initial_len(0, len));
+        sum.combine(&Hasher::new_with_initial_len(before[end] ^ zeros.finalize(), len));
+        sum.update(&self.bytes[end * Self::PAGE..part.end]);
+        sum.finalize()
+    }
+
+    fn sum_pages(&self) -> Vec<u32> {
+        let mut sum = Hasher::new();
+        let mut before = vec![0];
+        before.extend(self.bytes.chunks_exact(Self::PAGE).map(|page| {
+            sum.update(page);
+            sum.clone().finalize()
+        }));
+        before
+    }
+}
+
 #[inline]
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     // Chunks let the compiler compare wide; a tail scan looks at whole segments.
@@ -102,6 +153,23 @@ mod tests {
     #[test]
     fn crc32_is_the_ieee_one() {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn sums_of_parts_are_those_of_their_bytes() {
+        let bytes: Vec<u8> =
+            (0..5 * 4096 + 100_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let sums = PartSums::new(&bytes);
+        let places =
+            [0, 1, 72, 4095, 4096, 4097, 8000, 8192, 8193, 12_288, 16_384, 20_479, 20_480, bytes.len()];
+        for (head, start) in
+            [b"".as_slice(), b"head"].iter().flat_map(|head| places.map(|start| (*head, start)))
+        {
+            for end in places.into_iter().filter(|end| *end >= start) {
+                let whole = [head, &bytes[start..end]].concat();
+                assert_eq!(sums.of(head, start..end), crc32(&whole), "{start}..{end}");
+            }
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! [`FrameHeader::decode`] has lengths that stay inside its segment and a frame checksum that covers its section table.
 
 use super::bytes::{
-    at_most, crc32, crc32_of, expect, expect_checksum, is_zero, put_u32, put_u64, u32_at, u64_at,
+    PartSums, at_most, crc32, crc32_of, expect, expect_checksum, is_zero, put_u32, put_u64, u32_at, u64_at,
 };
 use super::section::ENTRY_BYTES;
 use super::{BODY_BYTES_MAX, FIRST_FRAME, SECTIONS_MAX};
@@ -13,6 +13,8 @@ use crate::error::Fault;
 pub(crate) const FRAME_MAGIC: [u8; 4] = *b"AFrm";
 pub(crate) const FRAME_HEADER_BYTES: usize = 72;
 const CHECKSUM_AT: usize = 68;
+/// What comes before the section table in the frame checksum: salt, offset and header.
+const CHECKED_BYTES: usize = 16 + CHECKSUM_AT;
 
 /// FORMAT.md section 5.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +129,14 @@ impl FrameHeader {
     /// A header that is valid by FORMAT.md section 3, with its section table and its frame checksum. `bytes` begin at
     /// the frame and may end anywhere: too few of them are a fault like any other.
     pub(crate) fn decode(bytes: &[u8], place: FramePlace) -> Result<(Self, &[u8], u32), FrameFault> {
+        Self::decode_with(bytes, place, |raw, table| frame_checksum(place.salt, place.offset, raw, table))
+    }
+
+    fn decode_with(
+        bytes: &[u8],
+        place: FramePlace,
+        checksum: impl FnOnce(&[u8; FRAME_HEADER_BYTES], &[u8]) -> u32,
+    ) -> Result<(Self, &[u8], u32), FrameFault> {
         let too_short = |max: u64| {
             FrameFault::Invalid(Fault::Length { what: "frame header", found: max, max: bytes.len() as u64 })
         };
@@ -135,8 +145,7 @@ impl FrameHeader {
         let FrameLengths { body_at, .. } = Self::check_lengths(raw, place).map_err(FrameFault::Invalid)?;
         let table = bytes.get(FRAME_HEADER_BYTES..body_at as usize).ok_or_else(|| too_short(body_at))?;
         let stored = u32_at(raw, CHECKSUM_AT);
-        expect_checksum("frame header", frame_checksum(place.salt, place.offset, raw, table), stored)
-            .map_err(FrameFault::Invalid)?;
+        expect_checksum("frame header", checksum(raw, table), stored).map_err(FrameFault::Invalid)?;
         let header = Self::fields(raw).map_err(FrameFault::Refused)?;
         Ok((header, table, stored))
     }
@@ -175,9 +184,14 @@ impl FrameHeader {
         Ok(header)
     }
 
-    /// Batch start and batch number, if there is a header with a right checksum here, of whatever kind.
-    pub(crate) fn batch_at(bytes: &[u8], place: FramePlace) -> Option<(u64, u64)> {
-        match Self::decode(bytes, place) {
+    /// Batch start and batch number, if there is a header with a right checksum at this index, of whatever kind.
+    pub(crate) fn batch_at(sums: &PartSums<'_>, at: usize, place: FramePlace) -> Option<(u64, u64)> {
+        let bytes = sums.bytes().get(at..)?;
+        let table_at = at + FRAME_HEADER_BYTES;
+        let checksum = |raw: &_, table: &[u8]| {
+            sums.of(&checked_with(place.salt, place.offset, raw), table_at..table_at + table.len())
+        };
+        match Self::decode_with(bytes, place, checksum) {
             Err(FrameFault::Invalid(_)) => None,
             _ => Some((u64_at(bytes, 48), u64_at(bytes, 40))),
         }
@@ -248,18 +262,23 @@ impl Chain {
     }
 }
 
-fn frame_checksum(salt: u64, offset: u64, raw: &[u8; FRAME_HEADER_BYTES], table: &[u8]) -> u32 {
-    // One buffer as far as one section: short inputs cost crc32fast more per call than per byte.
-    const FIXED: usize = 16 + CHECKSUM_AT;
-    let mut head = [0; FIXED + ENTRY_BYTES];
+/// What comes before the section table in the frame checksum.
+fn checked_with(salt: u64, offset: u64, raw: &[u8; FRAME_HEADER_BYTES]) -> [u8; CHECKED_BYTES] {
+    let mut head = [0; CHECKED_BYTES];
     put_u64(&mut head, 0, salt);
     put_u64(&mut head, 8, offset);
-    head[16..FIXED].copy_from_slice(&raw[..CHECKSUM_AT]);
-    let Some((first, others)) = table.split_first_chunk::<ENTRY_BYTES>() else {
-        return crc32(&head[..FIXED]);
-    };
-    head[FIXED..].copy_from_slice(first);
-    crc32_of([&head, others])
+    head[16..].copy_from_slice(&raw[..CHECKSUM_AT]);
+    head
+}
+
+fn frame_checksum(salt: u64, offset: u64, raw: &[u8; FRAME_HEADER_BYTES], table: &[u8]) -> u32 {
+    let head = checked_with(salt, offset, raw);
+    let Some((first, others)) = table.split_first_chunk::<ENTRY_BYTES>() else { return crc32(&head) };
+    // One buffer as far as one section: short inputs cost crc32fast more per call than per byte.
+    let mut joined = [0; CHECKED_BYTES + ENTRY_BYTES];
+    joined[..CHECKED_BYTES].copy_from_slice(&head);
+    joined[CHECKED_BYTES..].copy_from_slice(first);
+    crc32_of([&joined, others])
 }
 
 #[cfg(test)]
@@ -371,7 +390,11 @@ mod tests {
             let checksum = frame_checksum(PLACE.salt, PLACE.offset, raw, table);
             put_u32(&mut bytes, CHECKSUM_AT, checksum);
             assert!(matches!(FrameHeader::decode(&bytes, PLACE), Err(FrameFault::Refused(_))), "byte {at}");
-            assert_eq!(FrameHeader::batch_at(&bytes, PLACE), Some((4096, 5)), "still a witness");
+            assert_eq!(
+                FrameHeader::batch_at(&PartSums::new(&bytes), 0, PLACE),
+                Some((4096, 5)),
+                "still a witness"
+            );
         }
     }
 

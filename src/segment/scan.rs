@@ -4,6 +4,7 @@
 
 use crate::error::{Fault, ReadError};
 use crate::format::FIRST_FRAME;
+use crate::format::bytes::PartSums;
 use crate::format::cell::{Entry, FrameSums};
 use crate::format::frame::{
     Chain, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameFault, FrameHeader, FrameKind, FramePlace,
@@ -248,13 +249,15 @@ pub(crate) struct Beyond {
 /// Looks through all that was allocated behind the bad place `from` (FORMAT.md section 8, "witness").
 pub(crate) fn look_beyond(image: &Image, salt: u64, from: u64, end_max: u64) -> Beyond {
     let mut beyond = Beyond { nonzero_end: image.nonzero_end(from..end_max.max(from)), ..Beyond::default() };
-    let mut offset = from.next_multiple_of(8);
+    let first = from.next_multiple_of(8);
+    let sums = PartSums::new(image.get(first..end_max));
+    let mut offset = first;
     while offset < beyond.nonzero_end {
         // The magic first: it is what most places fail, at the price of one comparison.
         if image.get(offset..offset + 4) == FRAME_MAGIC {
             let place = FramePlace { salt, offset, end_max };
             if let Some((batch_start, batch_number)) =
-                FrameHeader::batch_at(image.get(offset..end_max), place)
+                FrameHeader::batch_at(&sums, (offset - first) as usize, place)
             {
                 beyond.batch_number = beyond.batch_number.max(batch_number.min(crate::types::NUMBER_MAX - 1));
                 if batch_start > from && beyond.witness.is_none() {
