@@ -88,7 +88,7 @@ impl Index {
 }
 
 /// How many streams are looked for together: enough to keep memory busy, and no more than the nearest cache holds.
-pub(crate) const TOGETHER: usize = 16;
+pub(crate) const TOGETHER: usize = 32;
 
 /// Tells the processor which few streams will be looked for in layers: their buckets first, then the rows that those lead to.
 pub(crate) fn prefetch_in(layers: &[Arc<Layer>], hashes: impl Iterator<Item = u64> + Clone) {
