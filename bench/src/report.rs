@@ -22,7 +22,7 @@ const fn column(figure: &'static str, title: &'static str, unit: Unit) -> Column
 }
 
 /// What all stores are compared by.
-pub(crate) const COLUMNS: [Column; 14] = [
+pub(crate) const COLUMNS: [Column; 15] = [
     column("sync1.p50", "sync1 p50", Unit::Micros),
     column("sync1.p99", "sync1 p99", Unit::Micros),
     column("conc64.rate", "conc64", Unit::PerSecond),
@@ -32,6 +32,7 @@ pub(crate) const COLUMNS: [Column; 14] = [
     column("ingest.rate", "ingest", Unit::PerSecond),
     column("version", "version", Unit::Nanos),
     column("fold", "fold", Unit::Nanos),
+    column("cold.fold", "fold of a stream, cold", Unit::Micros),
     column("scan.rate", "scan", Unit::PerSecond),
     column("reopen.closed", "reopen, closed", Unit::Millis),
     column("reopen.killed", "reopen, killed", Unit::Millis),
@@ -61,10 +62,11 @@ const OWN: [Column; 17] = [
 ];
 
 /// What is looked at over several sizes.
-const SCALE: [Column; 6] = [
+const SCALE: [Column; 7] = [
     column("ingest.rate", "ingest", Unit::PerSecond),
     column("version", "version", Unit::Nanos),
     column("fold", "fold", Unit::Nanos),
+    column("cold.fold", "fold of a stream, cold", Unit::Micros),
     column("scan.rate", "scan", Unit::PerSecond),
     column("reopen.closed", "reopen, closed", Unit::Millis),
     column("reopen.killed", "reopen, killed", Unit::Millis),

@@ -97,6 +97,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         tests: &["space::space_is_zeroed"],
     },
     Mutant {
+        name: "bring in what stands around short pieces",
+        file: "src/segment/reader.rs",
+        from: "filter(|_| len <= SHORT_BYTES)",
+        to: "filter(|_| len > u64::MAX - SHORT_BYTES)",
+        tests: &["cold::"],
+    },
+    Mutant {
         name: "fetch the same again behind each event",
         file: "src/engine/ahead.rs",
         from: "let start = if goes_on {",

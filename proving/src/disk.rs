@@ -1,7 +1,7 @@
 //! A directory in memory whose reads and syncs are counted, and which can be full or fail: what a call costs, without a clock,
 //! and what it says when the disk does not do as it should.
 
-use annals::storage::{DeviceRead, File, Lock, Mapping, Memory, Storage};
+use annals::storage::{Access, DeviceRead, File, Lock, Mapping, Memory, Storage};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -125,7 +125,7 @@ impl File for FaultyFile {
         self.file.read_device(offset, buffer)
     }
 
-    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
-        self.file.map(len)
+    fn map(&self, len: u64, access: Access) -> io::Result<Option<Mapping>> {
+        self.file.map(len, access)
     }
 }

@@ -1,7 +1,7 @@
 //! A directory in memory whose commits are counted and can be held back: what is written to a segment is not durable until
 //! the test says so. So can writes to a file of some name.
 
-use annals::storage::{DeviceRead, File, Lock, Mapping, Memory, Storage};
+use annals::storage::{Access, DeviceRead, File, Lock, Mapping, Memory, Storage};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -180,7 +180,7 @@ impl File for GatedFile {
         self.file.read_device(offset, buffer)
     }
 
-    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
-        self.file.map(len)
+    fn map(&self, len: u64, access: Access) -> io::Result<Option<Mapping>> {
+        self.file.map(len, access)
     }
 }

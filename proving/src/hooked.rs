@@ -1,6 +1,6 @@
 //! A directory in memory whose operations first ask a function, which may refuse, wait or panic.
 
-use annals::storage::{DeviceRead, File, Lock, Mapping, Memory, Storage};
+use annals::storage::{Access, DeviceRead, File, Lock, Mapping, Memory, Storage};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -128,7 +128,7 @@ impl File for HookedFile {
         self.file.read_device(offset, buffer)
     }
 
-    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
-        self.file.map(len)
+    fn map(&self, len: u64, access: Access) -> io::Result<Option<Mapping>> {
+        self.file.map(len, access)
     }
 }

@@ -22,12 +22,14 @@ pub(crate) struct Ahead {
     range: Range<u64>,
     /// Whether they are the log itself, whose reader follows.
     is_followed: bool,
+    /// If not, how long the piece is that they are of.
+    piece: u64,
 }
 
 impl Ahead {
-    /// Bytes that stand elsewhere than those that are read now.
-    pub(crate) fn of(ordinal: u64, range: Range<u64>) -> Ahead {
-        Ahead { ordinal, range, is_followed: false }
+    /// The last ones of a piece of so many bytes, which stands elsewhere than those that are read now.
+    pub(crate) fn of(ordinal: u64, range: Range<u64>, piece: u64) -> Ahead {
+        Ahead { ordinal, range, is_followed: false, piece }
     }
 
     /// The bytes behind an offset, from which a segment is read now.
@@ -37,7 +39,7 @@ impl Ahead {
         let near = offset..end.saturating_add(LINE);
         let goes_on = self.is_followed && self.ordinal == ordinal && near.contains(&self.range.start);
         let start = if goes_on { self.range.start } else { offset };
-        *self = Ahead { ordinal, range: start..end, is_followed: true };
+        *self = Ahead { ordinal, range: start..end, is_followed: true, piece: 0 };
     }
 
     /// The segment of the bytes, if there are any and the processor can be told.
@@ -46,7 +48,8 @@ impl Ahead {
         if !Mapping::PREFETCHES || self.range.end == 0 {
             None
         } else {
-            segment_at(segments, self.ordinal).map(|segment| &**segment)
+            let segment = segment_at(segments, self.ordinal)?;
+            Some(if self.is_followed { segment } else { segment.for_piece(self.piece) })
         }
     }
 
@@ -110,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_next_run_is_there_when_this_one_of_its_length_is_read_and_no_more() {
-        let mut ahead = Ahead::of(3, 1000..4000);
+        let mut ahead = Ahead::of(3, 1000..4000, 3000);
         let fetched: Vec<Range<u64>> =
             (0..10).map(|_| ahead.take(300)).take_while(|some| !some.is_empty()).collect();
         assert!(fetched.windows(2).all(|two| two[1].start - two[0].end < LINE), "{fetched:?}");
@@ -136,7 +139,7 @@ mod tests {
             range in (any::<u64>(), any::<u64>()),
             is_followed in any::<bool>(),
         ) {
-            let mut ahead = Ahead::of(1, range.0..range.1);
+            let mut ahead = Ahead::of(1, range.0..range.1, 0);
             for len in lens {
                 if is_followed {
                     ahead.follow(1, range.0.wrapping_add(len));

@@ -294,7 +294,8 @@ enum Found {
 
 impl View {
     fn found(&self, place: KeptPlace) -> Found {
-        let segment = segment_at(&self.segments, u64::from(place.segment)).cloned();
+        let segment = segment_at(&self.segments, u64::from(place.segment));
+        let segment = segment.map(|segment| segment.for_piece(u64::from(place.len)).clone());
         Found::Written { segment, place }
     }
 }

@@ -113,7 +113,7 @@ impl RunSource {
     #[inline]
     fn prefetch(&self, extent: &Extent, bytes: u64) {
         if let Some(next) = self.runs.get(self.used)
-            && let Some(segment) = segment_at(&extent.segments, u64::from(next.segment))
+            && let Some(segment) = segment_of(next, extent)
         {
             segment.prefetch(entry_of(next));
             let section = section_of(next);
@@ -136,7 +136,7 @@ impl RunSource {
         extent: &'e Extent,
     ) -> Result<(&'e Arc<Segment>, Range<u64>, u32), ReadError> {
         let missing = || corrupt_at(run, Fault::Zeros { what: "the segment of a run" });
-        let segment = segment_at(&extent.segments, u64::from(run.segment)).ok_or_else(missing)?;
+        let segment = segment_of(run, extent).ok_or_else(missing)?;
         let entry_range = entry_of(run);
         let entry_at = entry_range.start;
         let mut scratch = Vec::new();
@@ -171,7 +171,7 @@ impl RunSource {
     #[inline]
     pub(crate) fn lend<'e>(&self, run: &Run, extent: &'e Extent) -> Result<Option<Lent<'e>>, ReadError> {
         let lends = |segment: &Arc<Segment>| segment.is_mapped() && !segment.header.rewritten;
-        if !segment_at(&extent.segments, u64::from(run.segment)).is_some_and(lends) {
+        if !segment_of(run, extent).is_some_and(lends) {
             return Ok(None);
         }
         let (segment, range, checksum) = self.section(run, extent)?;
@@ -182,12 +182,19 @@ impl RunSource {
     }
 }
 
+/// The segment of a run.
+#[inline]
+fn segment_of<'e>(run: &Run, extent: &'e Extent) -> Option<&'e Arc<Segment>> {
+    segment_at(&extent.segments, u64::from(run.segment))
+        .map(|segment| segment.for_piece(u64::from(run.section_len)))
+}
+
 /// What is not fetched yet of a run that was found out to be the next one.
 #[inline]
 pub(crate) fn ahead_of(next: Option<&Run>) -> Ahead {
     let Some(next) = next else { return Ahead::default() };
     let Range { start, end } = section_of(next);
-    Ahead::of(u64::from(next.segment), start + NEXT_BYTES..end)
+    Ahead::of(u64::from(next.segment), start + NEXT_BYTES..end, end - start)
 }
 
 /// Where the entry of a run's section stands in its segment.

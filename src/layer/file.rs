@@ -10,7 +10,7 @@ use crate::format::layer::{LayerHeader, Part};
 use crate::format::row::{self, ROW_BYTES_MAX, ROW_HEAD_BYTES, Row};
 use crate::layer::Damage;
 use crate::segment::name::index_name;
-use crate::storage::{File, Mapping, Storage};
+use crate::storage::{Access, File, Mapping, Storage};
 use crate::types::ReadMode;
 use std::io;
 use std::ops::Deref;
@@ -77,7 +77,7 @@ impl LayerFile {
         let len = file.len().map_err(|error| fault("read", &error))?;
         at_most("end of the parts of an index file", len, header.end()).map_err(wrong)?;
         let mapping = match mode {
-            ReadMode::Map => file.map(len).map_err(|error| fault("map", &error))?,
+            ReadMode::Map => file.map(len, Access::Onward).map_err(|error| fault("map", &error))?,
             ReadMode::Pread => None,
         };
         let source = mapping.map_or(Source::Read(file), Source::Mapped);

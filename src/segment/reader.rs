@@ -5,17 +5,22 @@
 use crate::error::{Corruption, Fault, IoFault, ReadError};
 use crate::format::segment::SegmentHeader;
 use crate::segment::name::segment_name;
-use crate::storage::{File, Mapping};
+use crate::storage::{Access, File, Mapping};
 use crate::types::{Location, ReadMode};
 use bytes::Bytes;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// A piece of up to so many bytes is brought from the device page by page; a longer one with what stands around it.
+const SHORT_BYTES: u64 = 16 << 10;
+
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
     bytes: Source,
+    /// The same through another mapping, for short pieces that stand anywhere.
+    scattered: Option<Arc<Segment>>,
 }
 
 #[derive(Debug)]
@@ -41,12 +46,25 @@ impl Segment {
     /// The file must be at least `header.capacity` bytes long. A mapping does without it: however many segments a log has,
     /// only the live one costs descriptors.
     pub(crate) fn new(header: SegmentHeader, file: &Arc<dyn File>, mode: ReadMode) -> io::Result<Segment> {
-        let mapping = match mode {
-            ReadMode::Map => file.map(header.capacity)?,
-            ReadMode::Pread => None,
+        let map = |access| match mode {
+            ReadMode::Map => file.map(header.capacity, access),
+            ReadMode::Pread => Ok(None),
         };
-        let bytes = mapping.map_or_else(|| Source::Read(file.clone()), |m| Source::Mapped(Arc::new(m)));
-        Ok(Segment { header, bytes })
+        let mapped = |mapping| Source::Mapped(Arc::new(mapping));
+        let Some(onward) = map(Access::Onward)? else {
+            return Ok(Segment { header, bytes: Source::Read(file.clone()), scattered: None });
+        };
+        let scattered = map(Access::Scattered)?
+            .map(|mapping| Arc::new(Segment { header, bytes: mapped(mapping), scattered: None }));
+        Ok(Segment { header, bytes: mapped(onward), scattered })
+    }
+
+    /// The same segment, as a piece of so many bytes is best read that may stand far from what was read before: with a short one
+    /// that is not in memory, nothing else is brought from the device. How much the system brings in otherwise is a matter of the
+    /// device; it may be some thousand times as much.
+    #[inline]
+    pub(crate) fn for_piece(self: &Arc<Self>, len: u64) -> &Arc<Segment> {
+        self.scattered.as_ref().filter(|_| len <= SHORT_BYTES).unwrap_or(self)
     }
 
     pub(crate) fn file_name(&self) -> String {

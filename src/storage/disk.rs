@@ -3,7 +3,7 @@
 //! Owns the system calls: pwrite, fdatasync, fallocate, flock, O_DIRECT. Must never retry a sync, and never let a file
 //! become sparse. Everything is relative to the directory's own descriptor, so that renaming the directory harms nothing.
 
-use super::{DeviceRead, File, Lock, Mapping, Storage};
+use super::{Access, DeviceRead, File, Lock, Mapping, Storage};
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use std::fs::File as StdFile;
 use std::io::{self, IoSlice};
@@ -277,8 +277,8 @@ impl File for DiskFile {
         Ok(if dropped { DeviceRead::Dropped } else { DeviceRead::Cached })
     }
 
-    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
-        match Mapping::new(&self.file, len) {
+    fn map(&self, len: u64, access: Access) -> io::Result<Option<Mapping>> {
+        match Mapping::new(&self.file, len, access) {
             // A process may have so many mappings only (on Linux, `vm.max_map_count`): what is not mapped is read.
             Err(error) if error.kind() == io::ErrorKind::OutOfMemory => Ok(None),
             mapped => mapped.map(Some),
@@ -366,12 +366,12 @@ mod tests {
         back.fill(0);
         file.read_device(4096, &mut back).unwrap();
         assert_eq!(back, bytes);
-        let map = file.map(64 * 1024).unwrap().unwrap();
+        let map = file.map(64 * 1024, Access::Onward).unwrap().unwrap();
         assert_eq!(map.slice(4096..12288), Some(&bytes[..]));
         assert_eq!(map.slice(64 * 1024..64 * 1024 + 1), None);
         assert_eq!(map.slice(0..u64::MAX), None);
         #[cfg(target_pointer_width = "64")]
-        assert!(file.map(1 << 62).unwrap().is_none(), "more than there are addresses");
+        assert!(file.map(1 << 62, Access::Onward).unwrap().is_none(), "more than there are addresses");
         disk.rename("f", "g").unwrap();
         disk.sync_directory().unwrap();
         assert_eq!(disk.list().unwrap(), ["g"]);

@@ -6,7 +6,8 @@
 
 #![allow(unsafe_code)]
 
-use memmap2::{MmapOptions, MmapRaw};
+use crate::storage::Access;
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -22,13 +23,18 @@ impl Mapping {
     /// Whether [`Mapping::prefetch`] does anything.
     pub(crate) const PREFETCHES: bool = cfg!(target_arch = "x86_64");
 
-    /// Maps the first `len` bytes of `file`, which must be at least that long.
+    /// Maps the first `len` bytes of `file`, which must be at least that long, to be read like this.
     ///
     /// # Errors
     /// What `mmap` reports; no memory is the likely one.
-    pub fn new(file: &File, len: u64) -> io::Result<Mapping> {
+    pub fn new(file: &File, len: u64, access: Access) -> io::Result<Mapping> {
         let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Mapping { raw: MmapOptions::new().len(len).map_raw_read_only(file)? })
+        let raw = MmapOptions::new().len(len).map_raw_read_only(file)?;
+        if access == Access::Scattered {
+            // A system that does not take the hint brings in more than is read.
+            let _ = raw.advise(Advice::Random);
+        }
+        Ok(Mapping { raw })
     }
 
     /// The bytes of a range that was completely written before this call and is never written with other values again:

@@ -3,7 +3,7 @@
 //! Owns nothing durable: a "sync" is a no-op, because nothing here survives the process anyway. Its bytes are guarded by a
 //! lock, as a kernel guards those of a file; that is the one exception to the rule that only the engine locks.
 
-use super::{DeviceRead, File, Lock, Mapping, Storage};
+use super::{Access, DeviceRead, File, Lock, Mapping, Storage};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::io;
@@ -141,7 +141,7 @@ impl File for MemoryFile {
         self.read_at(offset, buffer).map(|()| DeviceRead::Direct)
     }
 
-    fn map(&self, _len: u64) -> io::Result<Option<Mapping>> {
+    fn map(&self, _len: u64, _access: Access) -> io::Result<Option<Mapping>> {
         Ok(None)
     }
 }

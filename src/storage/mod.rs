@@ -108,7 +108,16 @@ pub trait File: Debug + Send + Sync {
 
     /// Maps the first `len` bytes for reading, or `None` if this storage cannot. The file is at least that long and
     /// does not shrink while the mapping lives.
-    fn map(&self, len: u64) -> io::Result<Option<Mapping>>;
+    fn map(&self, len: u64, access: Access) -> io::Result<Option<Mapping>>;
+}
+
+/// How a mapping will be read. Decides what the system brings from the device with a page that is not in memory; never what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// From place to place: what stands around is brought in as well.
+    Onward,
+    /// In short pieces that stand anywhere: each page by itself.
+    Scattered,
 }
 
 /// How a tail was read at recovery.

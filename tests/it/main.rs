@@ -8,6 +8,7 @@ mod bits;
 mod broken;
 mod calls;
 mod checker;
+mod cold;
 mod consumers;
 mod crash;
 mod damage;

@@ -19,7 +19,7 @@
 //!
 //! Same calls and same seeds, same outcome: each choice is drawn from the disk's seed and the number of the operation.
 
-use annals::storage::{DeviceRead, File, Lock, Mapping, Storage};
+use annals::storage::{Access, DeviceRead, File, Lock, Mapping, Storage};
 use std::array;
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Display};
@@ -648,7 +648,7 @@ impl File for SimFile {
         self.read(offset, buffer, Inode::device).map(|()| DeviceRead::Direct)
     }
 
-    fn map(&self, _len: u64) -> io::Result<Option<Mapping>> {
+    fn map(&self, _len: u64, _access: Access) -> io::Result<Option<Mapping>> {
         self.disk.on().map(|_| None)
     }
 }

@@ -344,8 +344,8 @@ mod slow {
         fn read_device(&self, offset: u64, buffer: &mut [u8]) -> io::Result<DeviceRead> {
             self.0.read_device(offset, buffer)
         }
-        fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
-            self.0.map(len)
+        fn map(&self, len: u64, access: Access) -> io::Result<Option<Mapping>> {
+            self.0.map(len, access)
         }
     }
 }
