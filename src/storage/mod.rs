@@ -111,7 +111,7 @@ pub trait File: Debug + Send + Sync {
     fn map(&self, len: u64, access: Access) -> io::Result<Option<Mapping>>;
 }
 
-/// How a mapping will be read. Decides what the system brings from the device with a page that is not in memory; never what is read.
+/// How a mapping will be read: what the system brings from the device with a page that is not in memory. Never what is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
     /// From place to place: what stands around is brought in as well.
