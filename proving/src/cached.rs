@@ -19,6 +19,15 @@ pub fn drop_from_memory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// How many bytes a page of memory has; `None` where nobody says.
+#[must_use]
+pub fn page_bytes() -> Option<u64> {
+    // proc_pid_smaps(5).
+    let maps = fs::read_to_string("/proc/self/smaps").ok()?;
+    let size = maps.lines().find_map(|line| line.strip_prefix("KernelPageSize:"))?;
+    Some(size.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
+
 /// How many bytes this thread has had the device read up to now, read-ahead included; `None` where nobody counts them.
 #[must_use]
 pub fn read_from_device() -> Option<u64> {

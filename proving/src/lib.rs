@@ -10,7 +10,7 @@ mod gate;
 mod hooked;
 mod turns;
 
-pub use cached::{drop_from_memory, read_from_device};
+pub use cached::{drop_from_memory, page_bytes, read_from_device};
 pub use child::{Child, child, told};
 pub use disk::FaultyDisk;
 pub use gate::Gated;

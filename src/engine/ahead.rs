@@ -22,13 +22,14 @@ pub(crate) struct Ahead {
     range: Range<u64>,
     /// Whether they are the log itself, whose reader follows.
     is_followed: bool,
-    /// If not, how long the piece is that they are of.
-    piece: u64,
+    /// How long the piece is that they are of, if it is read as one that stands far from others.
+    piece: Option<u64>,
 }
 
 impl Ahead {
-    /// The last ones of a piece of so many bytes, which stands elsewhere than those that are read now.
-    pub(crate) fn of(ordinal: u64, range: Range<u64>, piece: u64) -> Ahead {
+    /// Bytes that stand elsewhere than those that are read now: the last ones of a piece of so many bytes, if it is read as one
+    /// that stands far from others.
+    pub(crate) fn of(ordinal: u64, range: Range<u64>, piece: Option<u64>) -> Ahead {
         Ahead { ordinal, range, is_followed: false, piece }
     }
 
@@ -39,7 +40,7 @@ impl Ahead {
         let near = offset..end.saturating_add(LINE);
         let goes_on = self.is_followed && self.ordinal == ordinal && near.contains(&self.range.start);
         let start = if goes_on { self.range.start } else { offset };
-        *self = Ahead { ordinal, range: start..end, is_followed: true, piece: 0 };
+        *self = Ahead { ordinal, range: start..end, is_followed: true, piece: None };
     }
 
     /// The segment of the bytes, if there are any and the processor can be told.
@@ -49,7 +50,7 @@ impl Ahead {
             None
         } else {
             let segment = segment_at(segments, self.ordinal)?;
-            Some(if self.is_followed { segment } else { segment.for_piece(self.piece) })
+            Some(self.piece.map_or(segment, |len| segment.for_piece(len)))
         }
     }
 
@@ -113,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_next_run_is_there_when_this_one_of_its_length_is_read_and_no_more() {
-        let mut ahead = Ahead::of(3, 1000..4000, 3000);
+        let mut ahead = Ahead::of(3, 1000..4000, None);
         let fetched: Vec<Range<u64>> =
             (0..10).map(|_| ahead.take(300)).take_while(|some| !some.is_empty()).collect();
         assert!(fetched.windows(2).all(|two| two[1].start - two[0].end < LINE), "{fetched:?}");
@@ -139,7 +140,7 @@ mod tests {
             range in (any::<u64>(), any::<u64>()),
             is_followed in any::<bool>(),
         ) {
-            let mut ahead = Ahead::of(1, range.0..range.1, 0);
+            let mut ahead = Ahead::of(1, range.0..range.1, None);
             for len in lens {
                 if is_followed {
                     ahead.follow(1, range.0.wrapping_add(len));

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io;
 use std::time::Duration;
 
-/// Between two steps of making the spare ready: of zeros, some 300 MB/s where steps are smallest.
+/// Between two steps of zeroing the spare: some 300 MB/s where steps are smallest.
 const STEP_PAUSE: Duration = Duration::from_micros(850);
 /// It runs ahead of the log's growth by this many bytes at least.
 const LEAD: u64 = 1 << 20;
@@ -146,7 +146,10 @@ impl Shared {
             more_at = if spare.is_zeroed() { u64::MAX } else { used + grown };
         }
         let mut seq = self.sequencer();
-        seq.zero_at = more_at;
+        // Where commits have just ceased to be large, zeros are due now.
+        if zero_step.is_some() || seq.is_filled_in_bulk() {
+            seq.zero_at = more_at;
+        }
         if spoiled.is_some() {
             // Unless a batch rests on it already, another one takes its place, when an append needs it: it may fail as well.
             (seq.ready, seq.disk_full) = (None, spoiled);

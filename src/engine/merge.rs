@@ -97,7 +97,7 @@ impl MergeSource {
 
     /// What of the next run is not fetched yet.
     pub(crate) fn ahead(&self) -> Ahead {
-        ahead_of(self.next.peek().map(|next| &next.run))
+        ahead_of(self.next.peek().map(|next| &next.run), false)
     }
 
     fn advance(&mut self, source: usize, extent: &Extent) -> Result<(), ReadError> {

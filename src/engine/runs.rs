@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// How many runs are copied out of the index at once.
 const RUNS_AT_ONCE: usize = 64;
+/// Runs that begin within so many bytes of each other are close: on most devices, one may come with the other.
+const NEAR_BYTES: u64 = 64 << 10;
 /// How much of a run is fetched as soon as it is known that it is the next one, in bytes; the rest follows bit by bit, see
 /// [`Ahead`].
 const NEXT_BYTES: u64 = 512;
@@ -41,12 +43,14 @@ pub(crate) struct RunSource {
     next: u64,
     /// Whether what is wanted is a range of positions, not of versions.
     by_position: bool,
+    /// Whether they stand far from each other, for who reads them and nothing else.
+    are_scattered: bool,
 }
 
 impl RunSource {
     /// The runs from the one with this version on; backward, from there down.
     pub(crate) fn new(id: Arc<str>, hash: u64, next: u64) -> RunSource {
-        RunSource { id, hash, runs: Vec::new(), used: 0, next, by_position: false }
+        RunSource { id, hash, runs: Vec::new(), used: 0, next, by_position: false, are_scattered: false }
     }
 
     pub(crate) fn by_position(id: Arc<str>, hash: u64, next: u64) -> RunSource {
@@ -105,6 +109,8 @@ impl RunSource {
             *next = if extent.backward { last.first_version - 1 } else { last.last_version() + 1 };
         }
         *used = 0;
+        // What is wanted by position may be merged with others, and stand close to those.
+        self.are_scattered = !self.by_position && are_scattered(&self.runs);
         self.prefetch(extent, FIRST_BYTES);
         Ok(())
     }
@@ -113,7 +119,7 @@ impl RunSource {
     #[inline]
     fn prefetch(&self, extent: &Extent, bytes: u64) {
         if let Some(next) = self.runs.get(self.used)
-            && let Some(segment) = segment_of(next, extent)
+            && let Some(segment) = self.segment_of(next, extent)
         {
             segment.prefetch(entry_of(next));
             let section = section_of(next);
@@ -124,7 +130,14 @@ impl RunSource {
     /// What of the next run is not fetched yet.
     #[inline]
     pub(crate) fn ahead(&self) -> Ahead {
-        ahead_of(self.runs.get(self.used))
+        ahead_of(self.runs.get(self.used), self.are_scattered)
+    }
+
+    /// The segment of a run, as it is best read.
+    #[inline]
+    fn segment_of<'e>(&self, run: &Run, extent: &'e Extent) -> Option<&'e Arc<Segment>> {
+        let segment = segment_at(&extent.segments, u64::from(run.segment))?;
+        Some(if self.are_scattered { segment.for_piece(u64::from(run.section_len)) } else { segment })
     }
 
     /// Where the section of a run stands. Its entry must say the same as the index; with [`RunSource::prove`], no wrong index
@@ -136,7 +149,7 @@ impl RunSource {
         extent: &'e Extent,
     ) -> Result<(&'e Arc<Segment>, Range<u64>, u32), ReadError> {
         let missing = || corrupt_at(run, Fault::Zeros { what: "the segment of a run" });
-        let segment = segment_of(run, extent).ok_or_else(missing)?;
+        let segment = self.segment_of(run, extent).ok_or_else(missing)?;
         let entry_range = entry_of(run);
         let entry_at = entry_range.start;
         let mut scratch = Vec::new();
@@ -171,7 +184,7 @@ impl RunSource {
     #[inline]
     pub(crate) fn lend<'e>(&self, run: &Run, extent: &'e Extent) -> Result<Option<Lent<'e>>, ReadError> {
         let lends = |segment: &Arc<Segment>| segment.is_mapped() && !segment.header.rewritten;
-        if !segment_of(run, extent).is_some_and(lends) {
+        if !self.segment_of(run, extent).is_some_and(lends) {
             return Ok(None);
         }
         let (segment, range, checksum) = self.section(run, extent)?;
@@ -182,19 +195,23 @@ impl RunSource {
     }
 }
 
-/// The segment of a run.
-#[inline]
-fn segment_of<'e>(run: &Run, extent: &'e Extent) -> Option<&'e Arc<Segment>> {
-    segment_at(&extent.segments, u64::from(run.segment))
-        .map(|segment| segment.for_piece(u64::from(run.section_len)))
+/// Whether it does not pay to bring in what stands around these runs, which are read in this order: few stand close to the one
+/// before.
+fn are_scattered(runs: &[Run]) -> bool {
+    let is_near = |pair: &&[Run]| {
+        let distance = pair[0].frame_offset.abs_diff(pair[1].frame_offset);
+        pair[0].segment == pair[1].segment && distance < NEAR_BYTES
+    };
+    2 * runs.windows(2).filter(is_near).count() < runs.len()
 }
 
 /// What is not fetched yet of a run that was found out to be the next one.
 #[inline]
-pub(crate) fn ahead_of(next: Option<&Run>) -> Ahead {
+pub(crate) fn ahead_of(next: Option<&Run>, are_scattered: bool) -> Ahead {
     let Some(next) = next else { return Ahead::default() };
     let Range { start, end } = section_of(next);
-    Ahead::of(u64::from(next.segment), start + NEXT_BYTES..end, end - start)
+    let piece = are_scattered.then_some(end - start);
+    Ahead::of(u64::from(next.segment), start + NEXT_BYTES..end, piece)
 }
 
 /// Where the entry of a run's section stands in its segment.
@@ -212,4 +229,35 @@ fn section_of(run: &Run) -> Range<u64> {
 fn corrupt_at(run: &Run, fault: Fault) -> ReadError {
     let at = Location { segment: u64::from(run.segment), offset: run.frame_offset };
     ReadError::Corrupt(Corruption { at, fault })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_scattered_if_few_stand_close_to_the_one_before() {
+        let runs = |places: &[(u32, u64)]| -> Vec<Run> {
+            let run = |&(segment, frame_offset): &(u32, u64)| Run {
+                first_version: 1,
+                first_position: 1,
+                time: 0,
+                frame_offset,
+                segment,
+                section: 0,
+                section_at: 96,
+                section_len: 300,
+                count: 1,
+            };
+            places.iter().map(run).collect()
+        };
+        let are = |places: &[(u32, u64)]| are_scattered(&runs(places));
+        assert!(are(&[(1, 4096)]), "one that stands alone");
+        assert!(!are(&[(1, 4096), (1, 4496)]));
+        assert!(!are(&[(1, 4496), (1, 4096)]), "backward");
+        assert!(are(&[(1, 4096), (2, 4096)]), "in different segments");
+        assert!(are(&[(1, 4096), (1, 4096 + NEAR_BYTES)]));
+        assert!(!are(&[(1, 4096), (1, 4400), (1, 9_000_000), (1, 9_000_400)]), "close by twos");
+        assert!(are(&[(1, 0), (1, 1_000_000), (1, 1_000_400), (1, 3_000_000)]));
+    }
 }

@@ -1,6 +1,7 @@
-//! A segment to read from: its header, its file, and its mapping if it has one.
+//! A segment to read from: its header, its file, and its mappings if it has any.
 //!
-//! Owns the choice between mapped and copied bytes. Must never be asked for bytes that are not yet visible.
+//! Owns the choice between mapped and copied bytes, and between the two mappings. Must never be asked for bytes that are not yet
+//! visible.
 
 use crate::error::{Corruption, Fault, IoFault, ReadError};
 use crate::format::segment::SegmentHeader;
@@ -14,6 +15,8 @@ use std::sync::Arc;
 
 /// A piece of up to so many bytes is brought from the device page by page; a longer one with what stands around it.
 const SHORT_BYTES: u64 = 16 << 10;
+/// Segments of so many bytes and more are mapped twice.
+const MAPPED_TWICE: u64 = 4 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -54,8 +57,12 @@ impl Segment {
         let Some(onward) = map(Access::Onward)? else {
             return Ok(Segment { header, bytes: Source::Read(file.clone()), scattered: None });
         };
-        let scattered = map(Access::Scattered)?
-            .map(|mapping| Arc::new(Segment { header, bytes: mapped(mapping), scattered: None }));
+        // A process may have so many mappings only, and around what is small there is little to bring in. Nor does it matter why
+        // there is none.
+        let is_large = header.capacity >= MAPPED_TWICE;
+        let scattered = is_large.then(|| map(Access::Scattered).ok().flatten()).flatten();
+        let scattered =
+            scattered.map(|mapping| Arc::new(Segment { header, bytes: mapped(mapping), scattered: None }));
         Ok(Segment { header, bytes: mapped(onward), scattered })
     }
 
