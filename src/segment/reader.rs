@@ -59,8 +59,8 @@ impl Segment {
         };
         // A process may have so many mappings only, and around what is small there is little to bring in. Nor does it matter why
         // there is none.
-        let is_large = header.capacity >= MAPPED_TWICE;
-        let scattered = is_large.then(|| map(Access::Scattered).ok().flatten()).flatten();
+        let scattered =
+            if header.capacity >= MAPPED_TWICE { map(Access::Scattered).ok().flatten() } else { None };
         let scattered =
             scattered.map(|mapping| Arc::new(Segment { header, bytes: mapped(mapping), scattered: None }));
         Ok(Segment { header, bytes: mapped(onward), scattered })
