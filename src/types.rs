@@ -88,7 +88,7 @@ pub enum Durability {
 #[non_exhaustive]
 pub enum ReadMode {
     /// Through read-only memory mappings: no copy, no system call. The default. A device that cannot deliver a page, or
-    /// another program that truncates a segment, ends the process with SIGBUS. A segment takes two mappings: with one, the
+    /// another program that truncates a segment, ends the process with SIGBUS. A segment takes up to two mappings: with one, the
     /// system reads ahead; through the other, short pieces come alone. A file for which the process has no mapping left (on
     /// Linux, `vm.max_map_count` says how many it may have) is read as with `Pread`.
     #[default]
