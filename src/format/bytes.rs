@@ -3,6 +3,7 @@
 //! Must never be handed an offset that comes from disk: offsets here are constants of a layout whose length the caller
 //! has checked (a violation panics, it does not misread).
 
+use super::PAGE_BYTES;
 use crate::error::Fault;
 use crc32fast::Hasher;
 use std::cell::OnceCell;
@@ -81,8 +82,6 @@ pub(crate) struct PartSums<'a> {
 }
 
 impl<'a> PartSums<'a> {
-    const PAGE: usize = 4096;
-
     pub(crate) fn new(bytes: &'a [u8]) -> PartSums<'a> {
         PartSums { bytes, before: OnceCell::new() }
     }
@@ -93,27 +92,27 @@ impl<'a> PartSums<'a> {
 
     /// CRC-32 of `head` and the bytes of `part` behind it, which must be some of these.
     pub(crate) fn of(&self, head: &[u8], part: Range<usize>) -> u32 {
-        let (first, end) = (part.start.div_ceil(Self::PAGE), part.end / Self::PAGE);
+        let (first, end) = (part.start.div_ceil(PAGE_BYTES), part.end / PAGE_BYTES);
         if first >= end {
             return crc32_of([head, &self.bytes[part]]);
         }
         let before = self.before.get_or_init(|| self.sum_pages());
         let mut sum = Hasher::new();
         sum.update(head);
-        sum.update(&self.bytes[part.start..first * Self::PAGE]);
+        sum.update(&self.bytes[part.start..first * PAGE_BYTES]);
         // Checksums are linear: what comes before the pages, followed by as many zeros, is taken out of what ends with them.
-        let len = ((end - first) * Self::PAGE) as u64;
+        let len = ((end - first) * PAGE_BYTES) as u64;
         let mut zeros = Hasher::new_with_initial(before[first]);
         zeros.combine(&Hasher::new_with_initial_len(0, len));
         sum.combine(&Hasher::new_with_initial_len(before[end] ^ zeros.finalize(), len));
-        sum.update(&self.bytes[end * Self::PAGE..part.end]);
+        sum.update(&self.bytes[end * PAGE_BYTES..part.end]);
         sum.finalize()
     }
 
     fn sum_pages(&self) -> Vec<u32> {
         let mut sum = Hasher::new();
         let mut before = vec![0];
-        before.extend(self.bytes.chunks_exact(Self::PAGE).map(|page| {
+        before.extend(self.bytes.chunks_exact(PAGE_BYTES).map(|page| {
             sum.update(page);
             sum.clone().finalize()
         }));
