@@ -146,6 +146,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         tests: &["layer::"],
     },
     Mutant {
+        name: "merge runs that a file does not have as none",
+        file: "src/layer/merge.rs",
+        from: "                return Err(layer.file.lacks(*part, at));\n",
+        to: "                ahead.resize(E::BYTES, 0);\n",
+        tests: &["layer::"],
+    },
+    Mutant {
+        name: "copied entries run over the end of their cell",
+        file: "src/layer/part.rs",
+        from: "let room = E::IN_CELL as usize * E::BYTES - at;",
+        to: "let room = CELL_BYTES - at;",
+        tests: &["layer::"],
+    },
+    Mutant {
         name: "take the run for granted that would be the right one if all were of one length",
         file: "src/layer/reader.rs",
         from: "() if run.last_version() < version => (at + 1, end),\n            () if run.first_version > version => (first, at),\n            ",

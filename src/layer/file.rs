@@ -117,6 +117,13 @@ impl LayerFile {
         self.damage(offset, Fault::Length { what: "end of a piece of an index file", found, max: end })
     }
 
+    /// A row speaks of an entry that the part does not have.
+    #[cold]
+    pub(crate) fn lacks(&self, part: Part, at: u64) -> Damage {
+        let (found, max) = (at.saturating_add(1), self.count(part));
+        self.damage_in(part, 0, Fault::Length { what: "entries of a part of an index file", found, max })
+    }
+
     fn copy(&self, file: &dyn File, offset: u64, len: usize) -> Result<Vec<u8>, Damage> {
         let mut bytes = vec![0; len];
         file.read_at(offset, &mut bytes).map_err(|error| {

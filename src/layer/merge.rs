@@ -12,6 +12,7 @@ use crate::layer::{Damage, Layer, LayerWriter, MakeError, Meanwhile, Range, Size
 use crate::segment::name::MERGE_TEMPORARY;
 use crate::storage::Storage;
 use std::cmp::Ordering;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// How many entries of a part are read at once.
@@ -42,9 +43,10 @@ pub(crate) fn merge(
     let mut writer = LayerWriter::new(storage, MERGE_TEMPORARY, number, &sizes, meanwhile)?;
     for layer in layers {
         let marks = layer.file.count(Part::Marks);
-        EntriesOf::new(layer, Part::Marks).take(0, marks, |mark: Mark| writer.mark(mark))?;
+        EntriesOf::<Mark>::new(layer, Part::Marks).take(0, marks, |marks| writer.copy_marks(marks))?;
     }
-    EntriesOf::new(newest, Part::Frames).take(0, sizes.frames, |sums: FrameSums| writer.frame(sums))?;
+    EntriesOf::<FrameSums>::new(newest, Part::Frames)
+        .take(0, sizes.frames, |sums| writer.copy_frames(sums))?;
     let numbers = merge_tenants(&mut writer, layers)?;
     merge_streams(&mut writer, layers, &numbers)?;
     merge_kept(&mut writer, layers)?;
@@ -66,43 +68,56 @@ pub(crate) fn merge(
 }
 
 /// Entries of a part in the order in which they stand there, some read ahead: a cell proves itself once, not for each of its
-/// entries.
+/// entries. What they say is nobody's business here: most are copied as they are.
 struct EntriesOf<'a, E> {
     layer: &'a Layer,
     part: Part,
     /// Number of the first entry that was read ahead.
     first: u64,
-    ahead: Vec<E>,
+    ahead: Vec<u8>,
+    entry: PhantomData<E>,
 }
 
 impl<'a, E: Entry> EntriesOf<'a, E> {
     fn new(layer: &'a Layer, part: Part) -> EntriesOf<'a, E> {
-        EntriesOf { layer, part, first: 0, ahead: Vec::new() }
+        EntriesOf { layer, part, first: 0, ahead: Vec::new(), entry: PhantomData }
     }
 
-    /// Hands on so many entries from a number on.
+    /// Hands on so many entries from a number on, as they stand in cells, some at a time.
     fn take(
         &mut self,
-        from: u64,
+        mut from: u64,
         count: u64,
-        mut each: impl FnMut(E) -> Result<(), MakeError>,
+        mut some: impl FnMut(&[u8]) -> Result<(), MakeError>,
     ) -> Result<(), MakeError> {
-        for at in from..from.saturating_add(count) {
-            each(self.entry(at)?)?;
+        let end = from.saturating_add(count);
+        while from < end {
+            let raw = self.raw(from, end - from)?;
+            from += (raw.len() / E::BYTES) as u64;
+            some(raw)?;
         }
         Ok(())
     }
 
     fn entry(&mut self, at: u64) -> Result<E, Damage> {
-        if let Some(entry) = at.checked_sub(self.first).and_then(|nth| self.ahead.get(nth as usize)) {
-            return Ok(*entry);
+        self.raw(at, 1).map(E::get)
+    }
+
+    /// The entry with this number and those behind it, at most so many, as far as they have been read ahead.
+    fn raw(&mut self, at: u64, count: u64) -> Result<&[u8], Damage> {
+        let EntriesOf { layer, part, first, ahead, .. } = self;
+        let known = |first: u64, ahead: &[u8]| at >= first && at - first < (ahead.len() / E::BYTES) as u64;
+        if !known(*first, ahead) {
+            ahead.clear();
+            *first = at;
+            layer.file.raw_entries::<E>(*part, at, AT_ONCE, |raw| ahead.extend_from_slice(raw))?;
+            if ahead.is_empty() {
+                return Err(layer.file.lacks(*part, at));
+            }
         }
-        let EntriesOf { layer, part, first, ahead } = self;
-        ahead.clear();
-        *first = at;
-        layer.file.entries(*part, at, AT_ONCE, |entry| ahead.push(entry))?;
-        // What the part does not have is damage.
-        ahead.first().map_or_else(|| layer.file.entry(*part, at), |entry| Ok(*entry))
+        let from = (at - *first) as usize * E::BYTES;
+        let len = ahead.len() - from;
+        Ok(&ahead[from..from + len.min(count.saturating_mul(E::BYTES as u64) as usize)])
     }
 }
 
@@ -262,12 +277,12 @@ fn merge_streams(
     numbers: &[Vec<u32>],
 ) -> Result<(), MakeError> {
     let mut names = Names::new(layers, Part::Streams)?;
-    let mut runs: Vec<_> = layers.iter().map(|layer| EntriesOf::new(layer, Part::Runs)).collect();
+    let mut runs: Vec<_> = layers.iter().map(|layer| EntriesOf::<Run>::new(layer, Part::Runs)).collect();
     while names.next::<StreamRow<'_>>()? {
         let mut merged: Option<StreamRow<'_>> = None;
         for row in names.rows() {
             let (nth, row): (usize, StreamRow<'_>) = row?;
-            runs[nth].take(row.first_run, u64::from(row.runs), |run: Run| writer.run(run))?;
+            runs[nth].take(row.first_run, u64::from(row.runs), |runs| writer.copy_runs(runs))?;
             // A number that no tenant of its file has stands for none.
             let tenant = (row.tenant as usize).checked_sub(1).and_then(|at| numbers[nth].get(at));
             let row = StreamRow { tenant: tenant.copied().unwrap_or(0), ..row };

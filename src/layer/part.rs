@@ -144,6 +144,22 @@ impl<E: Entry> Cells<E> {
         if self.entries.is_multiple_of(E::IN_CELL) { self.end_cell(draft) } else { Ok(()) }
     }
 
+    /// The same for entries as they stand in cells.
+    pub(crate) fn copy(&mut self, draft: &Draft<'_>, mut raw: &[u8]) -> Result<(), MakeError> {
+        while !raw.is_empty() {
+            let at = (self.entries % E::IN_CELL) as usize * E::BYTES;
+            let room = E::IN_CELL as usize * E::BYTES - at;
+            let (fits, rest) = raw.split_at(raw.len().min(room));
+            self.cell[at..at + fits.len()].copy_from_slice(fits);
+            self.entries += (fits.len() / E::BYTES) as u64;
+            if self.entries.is_multiple_of(E::IN_CELL) {
+                self.end_cell(draft)?;
+            }
+            raw = rest;
+        }
+        Ok(())
+    }
+
     fn end_cell(&mut self, draft: &Draft<'_>) -> Result<(), MakeError> {
         seal(&mut self.cell, draft.salt, self.rows.next_in_file());
         let cell = std::mem::replace(&mut self.cell, [0; CELL_BYTES]);

@@ -3,7 +3,8 @@
 use super::*;
 use crate::format::cell::{Binding, FrameSums, Mark, Run};
 use crate::format::frame::Chain;
-use crate::format::row::{KeptRow, StreamRow};
+use crate::format::layer::Part;
+use crate::format::row::{KeptRow, StreamRow, encode};
 use crate::segment::name::{INDEX_TEMPORARY, index_name};
 use crate::storage::{Memory, Storage};
 use crate::types::{Location, ReadMode};
@@ -438,6 +439,25 @@ fn a_file_that_is_cut_or_missing_is_damage() {
     assert_eq!(damage.number(), 2);
     memory.create(&index_name(9)).unwrap().write_at(0, &bytes).unwrap();
     assert!(Layer::open(&memory, 9, ReadMode::Map).is_err(), "it has another number");
+}
+
+#[test]
+fn runs_that_a_file_does_not_have_are_damage_to_who_copies_them() {
+    let memory = Memory::new();
+    let pictures = history(3, 2, 60);
+    pictures.iter().zip(1..).for_each(|(picture, number)| picture.write(&memory, number));
+    let layer = open(&memory, 2);
+    let raw = layer.file.row(Part::Streams, 0).unwrap();
+    let row: StreamRow<'_> = layer.file.decoded(Part::Streams, 0, &raw).unwrap();
+    let (at, mut forged) = (layer.header().part(Part::Streams).offset, Vec::new());
+    for (more, is_damage) in [(0, false), (1, true)] {
+        let first_run = layer.file.count(Part::Runs) - 1 + more;
+        forged.clear();
+        encode(&StreamRow { first_run, runs: 1, ..row }, layer.header().salt, at, &mut forged);
+        memory.open(&index_name(2), true).unwrap().write_at(at, &forged).unwrap();
+        let result = merge(&memory, 3 + more, &opened(&memory, &[1, 2]), &nothing);
+        assert_eq!(matches!(result, Err(MakeError::Damage(_))), is_damage, "{more} too many: {result:?}");
+    }
 }
 
 #[test]

@@ -135,8 +135,18 @@ impl<'m> LayerWriter<'m> {
         self.marks.add(&self.draft, mark)
     }
 
+    /// The same for many, as they stand in cells.
+    pub(crate) fn copy_marks(&mut self, raw: &[u8]) -> Result<(), MakeError> {
+        self.marks.copy(&self.draft, raw)
+    }
+
     pub(crate) fn frame(&mut self, sums: FrameSums) -> Result<(), MakeError> {
         self.frames.add(&self.draft, sums)
+    }
+
+    /// The same for many, as they stand in cells.
+    pub(crate) fn copy_frames(&mut self, raw: &[u8]) -> Result<(), MakeError> {
+        self.frames.copy(&self.draft, raw)
     }
 
     /// The tenant that comes next in the order of names, with its bindings in the order of creation.
@@ -159,6 +169,11 @@ impl<'m> LayerWriter<'m> {
     /// Runs of the stream that comes next.
     pub(crate) fn run(&mut self, run: Run) -> Result<(), MakeError> {
         self.runs.add(&self.draft, run)
+    }
+
+    /// The same as they stand in cells.
+    pub(crate) fn copy_runs(&mut self, raw: &[u8]) -> Result<(), MakeError> {
+        self.runs.copy(&self.draft, raw)
     }
 
     /// The stream that comes next in the order of ids; its runs were given before. Where they stand is filled in.
