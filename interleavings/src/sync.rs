@@ -10,6 +10,7 @@ pub(crate) use loom::sync::atomic::fence;
 
 use loom::sync::atomic::AtomicU64 as Checked;
 use loom::sync::{Condvar, MutexGuard};
+use std::time::Duration;
 
 /// A lock that is not poisoned by panics, as far as its users see.
 #[derive(Debug, Default)]
@@ -98,13 +99,27 @@ impl<T> OnceLock<T> {
     }
 }
 
-/// Small, for each turn is one more thing that may come before or after all else.
-pub(crate) const TURNS: u64 = 1;
+/// Over after one turn, for each is one more thing that may come before or after all else.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    is_over: bool,
+}
 
-/// Always soon: what is made of the other answer is a choice, on which nothing rests.
-pub(crate) fn give_way() -> bool {
-    loom::thread::yield_now();
-    true
+impl Patience {
+    pub(crate) fn new() -> Patience {
+        Patience { is_over: false }
+    }
+
+    /// Always soon: what is made of the other answer is a choice, on which nothing rests.
+    pub(crate) fn give_way(&mut self) -> bool {
+        loom::thread::yield_now();
+        self.is_over = true;
+        true
+    }
+
+    pub(crate) fn is_over(&self, _: Duration) -> bool {
+        self.is_over
+    }
 }
 
 /// A number to sleep on. What a kernel does: under a lock of its own it looks at the number and queues the sleeper, and under

@@ -34,6 +34,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         tests: &["nobody_is_waited"],
     },
     Mutant {
+        name: "go to sleep after some turns, however short they were",
+        file: "src/sync.rs",
+        from: "self.turns >= TURNS && self.waited() >= least",
+        to: "self.turns >= TURNS",
+        tests: &["sync::"],
+    },
+    Mutant {
+        name: "stay awake through commits however long they take",
+        file: "src/engine/gathering.rs",
+        from: "if took <= SLEPT_THROUGH {",
+        to: "if true {",
+        tests: &["long_commits"],
+    },
+    Mutant {
         name: "expect who had an answer before",
         file: "src/engine/progress.rs",
         from: "        self.lane(batch).arrived.take(told);\n",
@@ -78,7 +92,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a crowd goes to sleep when it does not come back in time",
         file: "src/engine/gathering.rs",
-        from: "is_whole || expected >= CROWD",
+        from: "(is_whole || expected >= CROWD)",
         to: "is_whole",
         tests: &["gathering::"],
     },

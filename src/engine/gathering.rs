@@ -5,10 +5,13 @@
 //! not come back, nor beside a program that keeps the processors to itself.
 
 use crate::engine::progress::Progress;
-use std::time::{Duration, Instant};
+use crate::sync::Patience;
+use std::time::Duration;
 
 /// The longest wait.
 const LONGEST: Duration = Duration::from_micros(100);
+/// Those who wait sleep through commits that take longer: what it takes to wake them is little beside.
+const SLEPT_THROUGH: Duration = Duration::from_micros(300);
 /// From how many on those who wait are better off awake, whether all come back in time or not: to put as many to sleep and to
 /// wake them takes about as long as what they wait for.
 const CROWD: u32 = 24;
@@ -83,25 +86,26 @@ impl<const LEAST: u32, const MOST: u32> Pause<LEAST, MOST> {
 
 impl Gathering {
     /// Waits until all who were waiting when the last commit was done are waiting again, if that has paid, or may. Half of the
-    /// time that the last commit took is the most that it may take, and a turn. Says whether those who wait should stay awake.
-    pub(crate) fn gather(&mut self, progress: &Progress, took: Duration) -> bool {
+    /// time that the last commit took is the most that it may take, and a turn. Says whether those who wait should stay awake,
+    /// and how long at least.
+    pub(crate) fn gather(&mut self, progress: &Progress, took: Duration) -> Option<Duration> {
         let expected = progress.expected();
         if !self.turns.are_soon(progress.slow_turns(), expected) {
-            return false;
+            return None;
         }
         let is_whole = expected >= 2 && self.waits.is_over() && self.wait(progress, expected, limit(took));
-        is_whole || expected >= CROWD
+        (is_whole || expected >= CROWD).then(|| patience(took))
     }
 
     fn wait(&mut self, progress: &Progress, expected: u32, limit: Duration) -> bool {
-        let since = Instant::now();
+        let mut patience = Patience::new();
         loop {
             if progress.waiting() >= expected {
                 self.waits = Pause::default();
                 return true;
             }
             // This turn is everybody's.
-            if since.elapsed() >= limit || !progress.give_way(expected) {
+            if patience.waited() >= limit || !progress.give_way(&mut patience, expected) {
                 self.waits.begin();
                 return false;
             }
@@ -114,12 +118,17 @@ fn limit(took: Duration) -> Duration {
     LONGEST.min(took / 2)
 }
 
+/// How long who waits stays awake at least, by how long the last commit took: for the rest of one, and the next.
+fn patience(took: Duration) -> Duration {
+    if took <= SLEPT_THROUGH { 2 * took } else { Duration::ZERO }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::give_way;
     use crate::types::Durability::{Synced, Written};
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    use std::time::Instant;
 
     #[test]
     fn what_was_in_vain_is_tried_ever_less_often() {
@@ -170,7 +179,8 @@ mod tests {
                     }
                 });
             }
-            while progress.give_way(3) {}
+            let mut patience = Patience::new();
+            while progress.give_way(&mut patience, 3) {}
             done.store(true, Relaxed);
         });
         assert_eq!(progress.slow_turns(), 3);
@@ -183,8 +193,14 @@ mod tests {
     }
 
     #[test]
+    fn long_commits_are_slept_through() {
+        assert_eq!(patience(SLEPT_THROUGH), 2 * SLEPT_THROUGH);
+        assert_eq!(patience(SLEPT_THROUGH + Duration::from_nanos(1)), Duration::ZERO);
+    }
+
+    #[test]
     fn a_crowd_stays_awake_whether_it_comes_back_or_not() {
-        for (waiting, is_awake) in [(CROWD - 1, false), (CROWD, true)] {
+        for (waiting, awake) in [(CROWD - 1, None), (CROWD, Some(Duration::ZERO))] {
             let progress = &Progress::new(0);
             std::thread::scope(|scope| {
                 let _end = End(progress);
@@ -194,7 +210,7 @@ mod tests {
                 until(|| progress.waiting() == waiting);
                 progress.advance_durable(1);
             });
-            assert_eq!(Gathering::default().gather(progress, LONG), is_awake, "{waiting}");
+            assert_eq!(Gathering::default().gather(progress, LONG), awake, "{waiting}");
         }
     }
 
@@ -214,7 +230,7 @@ mod tests {
         let since = Instant::now();
         while !is_so() {
             assert!(since.elapsed() < Duration::from_secs(20), "it never comes to be so");
-            give_way();
+            std::thread::yield_now();
         }
     }
 
@@ -223,7 +239,7 @@ mod tests {
         let progress = &Progress::new(0);
         let mut gathering = Gathering::default();
         // Nobody has waited for the last one.
-        assert!(!gathering.gather(progress, LONG));
+        assert_eq!(gathering.gather(progress, LONG), None);
         assert_eq!((gathering.waits.len, gathering.waits.left), (0, 0));
         std::thread::scope(|scope| {
             let _end = End(progress);
@@ -236,7 +252,7 @@ mod tests {
             assert_eq!((progress.expected(), progress.waiting()), (3, 1));
             // They do not come back.
             let since = Instant::now();
-            assert!(!gathering.gather(progress, LONG));
+            assert_eq!(gathering.gather(progress, LONG), None);
             assert!(since.elapsed() < LONG / 2);
             assert_eq!(gathering.waits.len, 1);
             // Now they do.
@@ -244,7 +260,7 @@ mod tests {
             wait_for(2, Synced);
             until(|| progress.waiting() == 3);
             gathering.waits.left = 0;
-            assert!(gathering.gather(progress, LONG));
+            assert_eq!(gathering.gather(progress, LONG), Some(Duration::ZERO));
             assert_eq!(gathering.waits.len, 0);
             progress.advance_durable(2);
             assert_eq!((progress.expected(), progress.waiting()), (3, 0));

@@ -5,9 +5,10 @@
 //! another thread poisoned the log, which may be. Must never be advanced before the index shows the batch.
 
 use crate::engine::wake::wake_all;
-use crate::sync::{AtomicU64, Count, Generation, Mutex, Ordering, TURNS, give_way};
+use crate::sync::{AtomicU64, Count, Generation, Mutex, Ordering, Patience};
 use crate::types::Durability;
 use std::task::Waker;
+use std::time::Duration;
 
 /// What a waiter learns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +31,8 @@ pub(crate) struct Progress {
     lanes: [Lane; 2],
     /// How many waited, for any batch, when the last one became durable.
     expected: AtomicU64,
-    /// How many times who waits gives way to other threads before it sleeps.
-    turns: AtomicU64,
+    /// How long who waits gives way to other threads before it sleeps, at least: in nanoseconds, plus 1; 0: it sleeps at once.
+    awake: AtomicU64,
     /// For how many that took long.
     slow_turns: Count,
     wakers: Mutex<Vec<(u64, Waker)>>,
@@ -67,7 +68,7 @@ impl Progress {
             failed: AtomicU64::new(u64::MAX),
             lanes: Default::default(),
             expected: AtomicU64::new(0),
-            turns: AtomicU64::new(0),
+            awake: AtomicU64::new(0),
             slow_turns: Count::default(),
             wakers: Mutex::default(),
         }
@@ -119,19 +120,23 @@ impl Progress {
 
     /// How far it is; if that pays, after others had their turns.
     fn look(&self, batch: u64, level: Durability) -> Reached {
-        for _ in 0..self.turns.load(Ordering::Relaxed) {
-            match self.reached(batch, level) {
-                Reached::NotYet if self.give_way(1) => {}
-                Reached::NotYet => break,
-                reached => return reached,
+        let mut patience = None;
+        loop {
+            let reached = self.reached(batch, level);
+            let Some(least) = self.awake.load(Ordering::Relaxed).checked_sub(1) else { return reached };
+            let patience = patience.get_or_insert_with(Patience::new);
+            if reached != Reached::NotYet || patience.is_over(Duration::from_nanos(least)) {
+                return reached;
+            }
+            if !self.give_way(patience, 1) {
+                return self.reached(batch, level);
             }
         }
-        self.reached(batch, level)
     }
 
     /// Lets other threads run. Whether that took no longer than it should, for so many.
-    pub(crate) fn give_way(&self, waiting: u32) -> bool {
-        let is_soon = give_way();
+    pub(crate) fn give_way(&self, patience: &mut Patience, waiting: u32) -> bool {
+        let is_soon = patience.give_way();
         if !is_soon {
             self.slow_turns.add(waiting);
         }
@@ -161,9 +166,10 @@ impl Progress {
         self.lane(batch).arrived.get()
     }
 
-    /// Whether those who wait stay awake for a while, giving way to each other, or go to sleep at once.
-    pub(crate) fn stay_awake(&self, is_so: bool) {
-        self.turns.store(if is_so { TURNS } else { 0 }, Ordering::Relaxed);
+    /// Whether those who wait stay awake for a while, giving way to each other, and how long at least, or go to sleep at once.
+    pub(crate) fn stay_awake(&self, least: Option<Duration>) {
+        let nanos = least.map_or(0, |least| (least.as_nanos() as u64).saturating_add(1));
+        self.awake.store(nanos, Ordering::Relaxed);
     }
 
     /// The first batch that is not durable.

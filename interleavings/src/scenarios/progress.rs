@@ -7,6 +7,7 @@ use crate::types::Durability::{self, Sequenced, Synced, Written};
 use loom::sync::atomic::AtomicU64;
 use loom::thread::JoinHandle;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Progress, and the index that must show a batch before it is told: as weak an access as there is, so that a thread that is
 /// told sees it only if being told orders the two.
@@ -115,16 +116,16 @@ pub(crate) fn two_levels_of_one_batch() {
 /// Who waits gives way first, while the batch becomes durable, and while whoever commits thinks better of it.
 pub(crate) fn synced_for_one_awake() {
     let committer = Committer::new();
-    committer.progress.stay_awake(true);
+    committer.progress.stay_awake(Some(Duration::ZERO));
     let waiter = committer.waiter(1, Synced);
     committer.commit(1);
-    committer.progress.stay_awake(false);
+    committer.progress.stay_awake(None);
     assert_eq!(waiter.join().unwrap(), Reached::Yes);
 }
 
 pub(crate) fn failed_for_one_awake() {
     let committer = Committer::new();
-    committer.progress.stay_awake(true);
+    committer.progress.stay_awake(Some(Duration::ZERO));
     let (first, second) = (committer.waiter(1, Synced), committer.waiter(2, Synced));
     committer.progress.fail(1);
     assert_eq!(first.join().unwrap(), Reached::Failed { batch: 1 });
