@@ -16,8 +16,8 @@ annals-bench ways [--rounds N]         ways of making a write durable: write and
 --events N        events of the comparison (default 1000000)
 --streams N       streams they are spread over (default: a hundredth of the events, at most 10000)
 --stores A,B      only these
---workloads A,B   only these: sync1 conc64 batch100 load (ingest and all reading); of Annals alone, beside
-                  its floor: pipelined subscription lookup (1 M and 10 M streams) open (10 M events over
+--workloads A,B   only these: sync1 conc4 conc16 conc64 batch100 load (ingest and all reading); of Annals alone,
+                  beside its floor: pipelined subscription lookup (1 M and 10 M streams) open (10 M events over
                   1 M streams) scale (1 M, 10 M, 100 M events; only when asked for)
 --rounds N        (default 3)
 --seconds S       how long one measurement may take (default 4; ingest ten times as long)
@@ -56,8 +56,19 @@ pub(crate) enum Command {
     Job(String),
 }
 
-const WORKLOADS: [&str; 9] =
-    ["sync1", "conc64", "batch100", "load", "pipelined", "subscription", "lookup", "open", "scale"];
+const WORKLOADS: [&str; 11] = [
+    "sync1",
+    "conc4",
+    "conc16",
+    "conc64",
+    "batch100",
+    "load",
+    "pipelined",
+    "subscription",
+    "lookup",
+    "open",
+    "scale",
+];
 
 impl Arguments {
     pub(crate) fn parse(given: impl Iterator<Item = String>) -> Outcome<Arguments> {

@@ -31,7 +31,11 @@ pub(crate) struct Job {
 pub(crate) enum Task {
     /// One thread, one event per append.
     Sync1,
-    /// 64 threads, one event per append, each waiting for its own.
+    /// 4 threads, one event per append, each waiting for its own.
+    Conc4,
+    /// The same with 16 threads.
+    Conc16,
+    /// The same with 64 threads.
     Conc64,
     /// One thread, a hundred events per append.
     Batch100,
@@ -58,6 +62,8 @@ impl Task {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Task::Sync1 => "sync1",
+            Task::Conc4 => "conc4",
+            Task::Conc16 => "conc16",
             Task::Conc64 => "conc64",
             Task::Batch100 => "batch100",
             Task::Ingest => "ingest",

@@ -22,9 +22,11 @@ const fn column(figure: &'static str, title: &'static str, unit: Unit) -> Column
 }
 
 /// What all stores are compared by.
-pub(crate) const COLUMNS: [Column; 15] = [
+pub(crate) const COLUMNS: [Column; 17] = [
     column("sync1.p50", "sync1 p50", Unit::Micros),
     column("sync1.p99", "sync1 p99", Unit::Micros),
+    column("conc4.rate", "conc4", Unit::PerSecond),
+    column("conc16.rate", "conc16", Unit::PerSecond),
     column("conc64.rate", "conc64", Unit::PerSecond),
     column("conc64.p50", "conc64 p50", Unit::Micros),
     column("conc64.p99", "conc64 p99", Unit::Micros),

@@ -117,6 +117,8 @@ fn steps(arguments: &Arguments) -> Vec<Step> {
     let unchecked: Vec<&str> =
         stores::all().iter().map(|entry| entry.name).filter(|name| *name != "raw+crc32").collect();
     add("sync1", true, Task::Sync1, Some(&unchecked), size);
+    add("conc4", true, Task::Conc4, Some(&unchecked), size);
+    add("conc16", true, Task::Conc16, Some(&unchecked), size);
     add("conc64", true, Task::Conc64, Some(&unchecked), size);
     add("batch100", true, Task::Batch100, Some(&unchecked), size);
     add("load", true, Task::Load, None, size);
@@ -161,7 +163,7 @@ impl Run<'_> {
         let can_count = syncs::can_count();
         for step in steps {
             let task = match step.task {
-                Task::Sync1 | Task::Conc64 | Task::Batch100 => step.task,
+                Task::Sync1 | Task::Conc4 | Task::Conc16 | Task::Conc64 | Task::Batch100 => step.task,
                 Task::Load => Task::Ingest,
                 _ => continue,
             };

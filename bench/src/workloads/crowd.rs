@@ -1,4 +1,4 @@
-//! conc64: 64 threads, each with streams of its own, one event per append, each waiting for its own.
+//! conc4, conc16, conc64: so many threads, each with streams of its own, one event per append, each waiting for its own.
 //!
 //! Owns the crowd. A store that does not share syncs by itself, or less well, gets its appends gathered (`stores::Gathered`).
 
@@ -12,32 +12,37 @@ use measure::{Outcome, Unit, quantile};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-const THREADS: usize = 64;
-
-pub(super) fn conc64(job: &Job, entry: &Entry, work: &Workload) -> Outcome<Answer> {
-    let each = if job.probe { 10 } else { (job.events / 4 / THREADS).max(10) };
+pub(super) fn conc(job: &Job, entry: &Entry, work: &Workload, threads: usize) -> Outcome<Answer> {
+    let each = if job.probe { 10 } else { (job.events / 4 / threads).max(10) };
     // Each event is a run here, with what that needs around it.
-    let mut store = open(job, entry, each * THREADS * 5 / 4)?;
+    let mut store = open(job, entry, each * threads * 5 / 4)?;
     if entry.gathered {
         store = Box::new(Gathered::new(store));
     }
-    let (took, mut nanos) = counted(job, || crowd(job, &*store, work, each))?;
+    let (took, mut nanos) = counted(job, || crowd(job, &*store, work, threads, each))?;
     let acknowledged = nanos.len() as u64;
     check_count(entry, &*store, work, acknowledged)?;
     store.close()?;
-    // Nobody appends again before its own is durable: one sync serves 64 at most.
-    let demanded = acknowledged.div_ceil(THREADS as u64);
+    // Nobody appends again before its own is durable: one sync serves so many at most.
+    let demanded = acknowledged.div_ceil(threads as u64);
     let mut answer = Answer { demanded, events: acknowledged, ..Answer::default() };
-    answer.push("conc64.rate", Unit::PerSecond, rate(nanos.len(), took));
-    answer.push("conc64.p50", Unit::Micros, quantile(&mut nanos, 500) / 1e3);
-    answer.push("conc64.p99", Unit::Micros, quantile(&mut nanos, 990) / 1e3);
+    let figure = |what: &str| format!("{}.{what}", job.task.name());
+    answer.push(figure("rate"), Unit::PerSecond, rate(nanos.len(), took));
+    answer.push(figure("p50"), Unit::Micros, quantile(&mut nanos, 500) / 1e3);
+    answer.push(figure("p99"), Unit::Micros, quantile(&mut nanos, 990) / 1e3);
     Ok(answer)
 }
 
 /// The time from the first append to the last answer, and how long each append took.
-fn crowd(job: &Job, store: &dyn Store, work: &Workload, each: usize) -> Outcome<(Duration, Vec<u64>)> {
-    let start = Barrier::new(THREADS + 1);
-    let streams = work.streams() / THREADS;
+fn crowd(
+    job: &Job,
+    store: &dyn Store,
+    work: &Workload,
+    threads: usize,
+    each: usize,
+) -> Outcome<(Duration, Vec<u64>)> {
+    let start = Barrier::new(threads + 1);
+    let streams = work.streams() / threads;
     let member = |number: usize| -> Outcome<Vec<u64>> {
         let mut nanos = Vec::with_capacity(each);
         start.wait();
@@ -46,8 +51,8 @@ fn crowd(job: &Job, store: &dyn Store, work: &Workload, each: usize) -> Outcome<
             if limit.is_over() {
                 break;
             }
-            let stream = work.id(number + i % streams * THREADS);
-            let payloads = [work.payload(number + i * THREADS)];
+            let stream = work.id(number + i % streams * threads);
+            let payloads = [work.payload(number + i * threads)];
             let begun = Instant::now();
             store.append(&[Run { stream, after: (i / streams) as u64, payloads: &payloads }])?;
             nanos.push(begun.elapsed().as_nanos() as u64);
@@ -56,10 +61,10 @@ fn crowd(job: &Job, store: &dyn Store, work: &Workload, each: usize) -> Outcome<
     };
     std::thread::scope(|scope| {
         let member = &member;
-        let crowd: Vec<_> = (0..THREADS).map(|number| scope.spawn(move || member(number))).collect();
+        let crowd: Vec<_> = (0..threads).map(|number| scope.spawn(move || member(number))).collect();
         start.wait();
         let begun = Instant::now();
-        let mut nanos = Vec::with_capacity(THREADS * each);
+        let mut nanos = Vec::with_capacity(threads * each);
         for thread in crowd {
             nanos.extend(thread.join().map_err(|_| "a thread panicked")??);
         }

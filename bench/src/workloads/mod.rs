@@ -25,7 +25,9 @@ pub(crate) fn perform(job: &Job) -> Outcome<()> {
     let answer = match job.task {
         Task::Sync1 => alone::one(job, entry, &work())?,
         Task::Batch100 => alone::hundred(job, entry, &work())?,
-        Task::Conc64 => crowd::conc64(job, entry, &work())?,
+        Task::Conc4 => crowd::conc(job, entry, &work(), 4)?,
+        Task::Conc16 => crowd::conc(job, entry, &work(), 16)?,
+        Task::Conc64 => crowd::conc(job, entry, &work(), 64)?,
         Task::Ingest => load::ingest_only(job, entry, &work())?,
         Task::Load => return load::load(job, entry, &work()),
         Task::ReopenKilled | Task::ReopenClosed => reopen::reopen(job, entry, &work())?,
