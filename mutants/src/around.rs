@@ -55,6 +55,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         tests: &["gathering::"],
     },
     Mutant {
+        name: "leave all of an index file to the sync",
+        file: "src/layer/part.rs",
+        from: "        self.file.begin_writing(offset, bytes.len() as u64);\n",
+        to: "",
+        tests: &["space::the_device_begins"],
+    },
+    Mutant {
         name: "expect who had an answer before",
         file: "src/engine/progress.rs",
         from: "        self.lane(batch).arrived.take(told);\n",

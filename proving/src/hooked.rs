@@ -5,8 +5,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// Asked with the operation (`create`, `open`, `rename`, `remove`, `allocate`, `write`, `zero`, `sync` or `read`) and the name of
-/// the file, as it was when that was opened.
+/// Asked with the operation (`create`, `open`, `rename`, `remove`, `allocate`, `write`, `zero`, `begin`, `sync` or `read`) and the name
+/// of the file, as it was when that was opened. What it answers to `begin` changes nothing.
 type Ask = dyn Fn(&str, &str) -> io::Result<()> + Send + Sync;
 
 /// Clones share the directory and the function.
@@ -107,6 +107,11 @@ impl File for HookedFile {
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
         self.ask("zero")?;
         self.file.write_zeros(offset, len)
+    }
+
+    fn begin_writing(&self, offset: u64, len: u64) {
+        let _ = self.ask("begin");
+        self.file.begin_writing(offset, len);
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -34,7 +34,10 @@ impl Draft<'_> {
     pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), MakeError> {
         (self.meanwhile)()?;
         let fault = |error| MakeError::Io(IoFault::new("write", self.name, &error));
-        write_all_at(&*self.file, offset, bytes).map_err(fault)
+        write_all_at(&*self.file, offset, bytes).map_err(fault)?;
+        // Commits meanwhile need not wait for a whole file.
+        self.file.begin_writing(offset, bytes.len() as u64);
+        Ok(())
     }
 
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), MakeError> {

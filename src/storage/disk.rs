@@ -16,9 +16,9 @@ const PAGE: usize = 4096;
 /// How much of a device is read at once, through an aligned buffer.
 const CHUNK: usize = 256 * 1024;
 
-/// As far back as something may still be on its way to the device: one step of zeros.
+/// As far back as something may still be on its way to the device: a step of zeros, a block of an index file.
 #[cfg(target_os = "linux")]
-const MOST_BEGUN: u64 = 1 << 20;
+const MOST_BEGUN: u64 = 2 << 20;
 
 /// A directory on disk.
 #[derive(Debug)]
@@ -231,17 +231,19 @@ impl File for DiskFile {
 
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()> {
         self.fill(offset, offset + len)?;
-        #[cfg(target_os = "linux")]
-        {
-            // At once, a little at a time: all of it with the sync would hold up the commits that the device is asked for
-            // meanwhile. So would more than the device can do: what was begun before these comes first.
-            if let Some(direct) = &self.direct {
-                let before = offset.saturating_sub(MOST_BEGUN);
-                super::mapping::await_write_back(direct, before, offset - before);
-            }
-            super::mapping::begin_write_back(&self.file, offset, len);
-        }
+        // All of it with the sync would hold up the commits that the device is asked for meanwhile.
+        self.begin_writing(offset, len);
         Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn begin_writing(&self, offset: u64, len: u64) {
+        // More than the device can do would hold up others as well: what was begun before comes first.
+        if let Some(direct) = &self.direct {
+            let before = offset.saturating_sub(MOST_BEGUN);
+            super::mapping::await_write_back(direct, before, offset - before);
+        }
+        super::mapping::begin_write_back(&self.file, offset, len);
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -6,8 +6,8 @@ use annals::{AppendError, EventLog, ExpectedVersion, NewEvent, Options};
 use proving::{Gated, Hooked};
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -222,6 +222,33 @@ fn to_close_waits_for_who_still_makes_files() {
     let log = options().open_storage(Arc::new(hooked)).unwrap();
     assert_eq!((log.last_position(), log.recovery().closed_cleanly), (2, true));
     assert!(log.recovery().removed.is_empty());
+}
+
+/// All of an index file at once would be in the way of commits.
+#[test]
+fn the_device_begins_with_each_block_of_an_index_file() {
+    let trace = Arc::new(Mutex::new(Vec::new()));
+    let hooked = {
+        let trace = trace.clone();
+        Hooked::new(move |operation, name| {
+            if name == "index.tmp" {
+                trace.lock().unwrap().push(operation.to_owned());
+            }
+            Ok(())
+        })
+    };
+    let log =
+        Options::new().background(false).index_after_bytes(64 << 10).open_storage(Arc::new(hooked)).unwrap();
+    let mut batch = log.batch();
+    for i in 0..5000 {
+        batch = batch.append(&format!("stream-{i}"), ANY, &[NewEvent::new("T", b"")]);
+    }
+    batch.commit().unwrap();
+    log.close().unwrap();
+    let trace = trace.lock().unwrap();
+    let after: Vec<_> = trace.windows(2).filter(|pair| pair[0] == "write").map(|pair| &pair[1]).collect();
+    assert!(after.len() > 8 && after.iter().all(|next| *next == "begin"), "{trace:?}");
+    assert!(trace.contains(&"sync".to_owned()));
 }
 
 fn full() -> std::io::Result<()> {
