@@ -120,31 +120,6 @@ pub(crate) const BREAKS: &[Break] = &[
         complaint: ASLEEP,
     },
     Break {
-        name: "looks_whether_it_is_awaited_before_it_counts_itself",
-        file: PROGRESS,
-        edits: &[
-            ("        self.call_if_all_are_there(lane);\n", ""),
-            ("        lane.arrived.add(", "        self.call_if_all_are_there(lane);\n        lane.arrived.add("),
-        ],
-        scenarios: &["progress::two_are_awaited"],
-        complaint: ASLEEP,
-    },
-    Break {
-        name: "looks_who_has_come_before_it_says_that_it_waits",
-        file: PROGRESS,
-        edits: &[
-            (
-                "        self.awaited.store(expected.into(), Ordering::SeqCst);
-        if self.waiting() < expected {",
-                "        let all = self.waiting() >= expected;
-        self.awaited.store(expected.into(), Ordering::SeqCst);
-        if !all {",
-            ),
-        ],
-        scenarios: &["progress::two_are_awaited"],
-        complaint: ASLEEP,
-    },
-    Break {
         name: "counts_early_sleepers_before_it_advances",
         file: PROGRESS,
         edits: &[

@@ -8,7 +8,6 @@ pub(crate) use std::sync::atomic::{AtomicU64, Ordering, fence};
 pub(crate) use std::sync::{Arc, OnceLock};
 
 use std::sync::atomic::AtomicU32;
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 /// How many times who waits lets others run before it sleeps, at least. Where many do, a turn comes back when others had theirs;
@@ -42,12 +41,6 @@ impl Patience {
         self.turn.duration_since(before) < SOON
     }
 
-    /// Sleeps for so long, or until it is called.
-    pub(crate) fn sleep(&mut self, sleeper: &Sleeper, limit: Duration) {
-        sleeper.sleep(limit);
-        self.turn = Instant::now();
-    }
-
     /// How long it has waited, up to this turn.
     pub(crate) fn waited(&self) -> Duration {
         self.turn.duration_since(self.since)
@@ -56,28 +49,6 @@ impl Patience {
     /// Whether it has given enough: so much time, and some turns.
     pub(crate) fn is_over(&self, least: Duration) -> bool {
         self.turns >= TURNS && self.waited() >= least
-    }
-}
-
-/// A thread that sleeps for a while, unless it is called. It is always the same one.
-#[derive(Debug, Default)]
-pub(crate) struct Sleeper(OnceLock<Thread>);
-
-impl Sleeper {
-    /// From now on it can be called: before it sleeps, too.
-    pub(crate) fn lie_down(&self) {
-        self.0.get_or_init(std::thread::current);
-    }
-
-    /// May also return for no reason.
-    fn sleep(&self, limit: Duration) {
-        std::thread::park_timeout(limit);
-    }
-
-    pub(crate) fn call(&self) {
-        if let Some(thread) = self.0.get() {
-            thread.unpark();
-        }
     }
 }
 

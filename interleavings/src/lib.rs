@@ -59,7 +59,6 @@ mod tests {
         written_by_one_that_goes_on,
         synced,
         synced_for_one_awake,
-        two_are_awaited at most 3,
         failed_for_one_awake at most 4,
         two_levels_of_one_batch at most 4,
         two_lanes at most 5,

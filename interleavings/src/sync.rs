@@ -117,32 +117,8 @@ impl Patience {
         true
     }
 
-    /// As if there was no end to the time: whoever is not called sleeps for ever.
-    pub(crate) fn sleep(&mut self, sleeper: &Sleeper, _: Duration) {
-        let mut called = sleeper.called.lock();
-        while !std::mem::take(&mut *called) {
-            called = sleeper.bell.wait(called).unwrap();
-        }
-    }
-
     pub(crate) fn is_over(&self, _: Duration) -> bool {
         self.is_over
-    }
-}
-
-/// A thread that sleeps until it is called, be it before.
-#[derive(Debug, Default)]
-pub(crate) struct Sleeper {
-    called: Mutex<bool>,
-    bell: Condvar,
-}
-
-impl Sleeper {
-    pub(crate) fn lie_down(&self) {}
-
-    pub(crate) fn call(&self) {
-        *self.called.lock() = true;
-        self.bell.notify_one();
     }
 }
 

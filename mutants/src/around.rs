@@ -29,7 +29,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "wait for others as long as it takes",
         file: "src/engine/gathering.rs",
-        from: "    LONGEST.min(took)",
+        from: "    LONGEST.min(took / 2)",
         to: "    took",
         tests: &["nobody_is_waited"],
     },
@@ -46,13 +46,6 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         from: "if took <= SLEPT_THROUGH {",
         to: "if true {",
         tests: &["long_commits"],
-    },
-    Mutant {
-        name: "the last one who comes does not call who sleeps until then",
-        file: "src/engine/progress.rs",
-        from: "        self.call_if_all_are_there(lane);\n",
-        to: "",
-        tests: &["gathering::"],
     },
     Mutant {
         name: "leave all of an index file to the sync",

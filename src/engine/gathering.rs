@@ -9,9 +9,7 @@ use crate::sync::Patience;
 use std::time::Duration;
 
 /// The longest wait.
-const LONGEST: Duration = Duration::from_micros(200);
-/// From how many of them on, for each processor, who waits for them sleeps meanwhile: a turn given to so many comes back too late.
-const MANY: u32 = 24;
+const LONGEST: Duration = Duration::from_micros(100);
 /// Those who wait sleep through commits that take longer: what it takes to wake them is little beside.
 const SLEPT_THROUGH: Duration = Duration::from_micros(300);
 /// From how many on those who wait are better off awake, whether all come back in time or not: to put as many to sleep and to
@@ -21,13 +19,11 @@ const CROWD: u32 = 24;
 /// After so many commits without a pause it is forgotten that there was one.
 const FORGOTTEN: u32 = 256;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Gathering {
     /// Waiting for the others.
     waits: Pause<1, 63>,
     turns: Turns,
-    /// From how many on they are waited for asleep.
-    many: u32,
 }
 
 /// Whether those who stay awake get their turns soon. Where another program does not give way, each turn that is given to it
@@ -89,14 +85,8 @@ impl<const LEAST: u32, const MOST: u32> Pause<LEAST, MOST> {
 }
 
 impl Gathering {
-    pub(crate) fn new() -> Gathering {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let many = MANY.saturating_mul(processors.try_into().unwrap_or(u32::MAX));
-        Gathering { waits: Pause::default(), turns: Turns::default(), many }
-    }
-
-    /// Waits until all who were waiting when the last commit was done are waiting again, if that has paid, or may. As long as
-    /// the last commit took is the most that it may take, and a turn. Says whether those who wait should stay awake,
+    /// Waits until all who were waiting when the last commit was done are waiting again, if that has paid, or may. Half of the
+    /// time that the last commit took is the most that it may take, and a turn. Says whether those who wait should stay awake,
     /// and how long at least.
     pub(crate) fn gather(&mut self, progress: &Progress, took: Duration) -> Option<Duration> {
         let expected = progress.expected();
@@ -114,25 +104,18 @@ impl Gathering {
                 self.waits = Pause::default();
                 return true;
             }
-            let left = limit.saturating_sub(patience.waited());
-            if left.is_zero() {
-                break;
-            }
-            if expected >= self.many {
-                progress.sleep(&mut patience, expected, left);
-            } else if !progress.give_way(&mut patience, expected) {
-                // This turn was everybody's.
-                break;
+            // This turn is everybody's.
+            if patience.waited() >= limit || !progress.give_way(&mut patience, expected) {
+                self.waits.begin();
+                return false;
             }
         }
-        self.waits.begin();
-        false
     }
 }
 
 /// How long it may take, by how long the last commit took: if all come, that much is won.
 fn limit(took: Duration) -> Duration {
-    LONGEST.min(took)
+    LONGEST.min(took / 2)
 }
 
 /// How long who waits stays awake at least, by how long the last commit took: for the rest of one, and the next.
@@ -206,29 +189,7 @@ mod tests {
     #[test]
     fn nobody_is_waited_for_longer_than_it_may_gain() {
         assert_eq!(limit(Duration::from_secs(3600)), LONGEST);
-        assert_eq!(limit(Duration::from_micros(20)), Duration::from_micros(20));
-    }
-
-    #[test]
-    fn who_waits_for_many_is_called_by_the_last_one() {
-        let progress = &Progress::new(0);
-        std::thread::scope(|scope| {
-            let _end = End(progress);
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    // Not before the other one sleeps: what has come then, it would see by itself.
-                    until(|| progress.is_awaited());
-                    progress.wait(1, Synced)
-                });
-            }
-            let mut patience = Patience::new();
-            while progress.waiting() < 2 && patience.waited() < LONG {
-                let left = LONG.saturating_sub(patience.waited());
-                progress.sleep(&mut patience, 2, left);
-            }
-            assert!(patience.waited() < LONG / 2);
-            assert!(!progress.is_awaited());
-        });
+        assert_eq!(limit(Duration::from_micros(20)), Duration::from_micros(10));
     }
 
     #[test]
@@ -249,7 +210,7 @@ mod tests {
                 until(|| progress.waiting() == waiting);
                 progress.advance_durable(1);
             });
-            assert_eq!(Gathering::new().gather(progress, LONG), awake, "{waiting}");
+            assert_eq!(Gathering::default().gather(progress, LONG), awake, "{waiting}");
         }
     }
 
@@ -275,13 +236,8 @@ mod tests {
 
     #[test]
     fn who_waited_is_expected_again_and_given_up_in_time() {
-        // Awake and asleep.
-        [u32::MAX, 1].into_iter().for_each(expect_again);
-    }
-
-    fn expect_again(many: u32) {
         let progress = &Progress::new(0);
-        let mut gathering = Gathering { many, ..Gathering::new() };
+        let mut gathering = Gathering::default();
         // Nobody has waited for the last one.
         assert_eq!(gathering.gather(progress, LONG), None);
         assert_eq!((gathering.waits.len, gathering.waits.left), (0, 0));

@@ -5,7 +5,7 @@
 //! another thread poisoned the log, which may be. Must never be advanced before the index shows the batch.
 
 use crate::engine::wake::wake_all;
-use crate::sync::{AtomicU64, Count, Generation, Mutex, Ordering, Patience, Sleeper};
+use crate::sync::{AtomicU64, Count, Generation, Mutex, Ordering, Patience};
 use crate::types::Durability;
 use std::task::Waker;
 use std::time::Duration;
@@ -31,9 +31,6 @@ pub(crate) struct Progress {
     lanes: [Lane; 2],
     /// How many waited, for any batch, when the last one became durable.
     expected: AtomicU64,
-    /// How many are awaited before the next commit begins, by a thread that sleeps; 0 if none does.
-    awaited: AtomicU64,
-    sleeper: Sleeper,
     /// How long who waits gives way to other threads before it sleeps, at least: in nanoseconds, plus 1; 0: it sleeps at once.
     awake: AtomicU64,
     /// For how many that took long.
@@ -71,8 +68,6 @@ impl Progress {
             failed: AtomicU64::new(u64::MAX),
             lanes: Default::default(),
             expected: AtomicU64::new(0),
-            awaited: AtomicU64::new(0),
-            sleeper: Sleeper::default(),
             awake: AtomicU64::new(0),
             slow_turns: Count::default(),
             wakers: Mutex::default(),
@@ -105,7 +100,6 @@ impl Progress {
     pub(crate) fn wait(&self, batch: u64, level: Durability) -> Reached {
         let lane = self.lane(batch);
         lane.arrived.add(u32::from(level == Durability::Synced));
-        self.call_if_all_are_there(lane);
         loop {
             let generation = lane.generation.get();
             lane.sleepers.add(1);
@@ -122,30 +116,6 @@ impl Progress {
                 return reached;
             }
         }
-    }
-
-    /// Either whoever came last sees that all are awaited, or who awaits them sees that all have come.
-    fn call_if_all_are_there(&self, lane: &Lane) {
-        let awaited = self.awaited.load(Ordering::SeqCst);
-        if awaited > 0 && u64::from(lane.arrived.get()) >= awaited {
-            self.sleeper.call();
-        }
-    }
-
-    /// Sleeps until so many have begun to wait for the first batch that is not durable, or for so long. May also return for no
-    /// reason. For one thread only.
-    pub(crate) fn sleep(&self, patience: &mut Patience, expected: u32, limit: Duration) {
-        self.sleeper.lie_down();
-        self.awaited.store(expected.into(), Ordering::SeqCst);
-        if self.waiting() < expected {
-            patience.sleep(&self.sleeper, limit);
-        }
-        self.awaited.store(0, Ordering::SeqCst);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn is_awaited(&self) -> bool {
-        self.awaited.load(Ordering::SeqCst) > 0
     }
 
     /// How far it is; if that pays, after others had their turns.

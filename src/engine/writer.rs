@@ -51,7 +51,7 @@ impl Shared {
     /// The life of the writer thread.
     pub(crate) fn run_writer(&self) {
         let mut watch = Watch::new();
-        let mut gathering = Gathering::new();
+        let mut gathering = Gathering::default();
         let mut seq = self.sequencer();
         loop {
             if !seq.driving && seq.has_work() {

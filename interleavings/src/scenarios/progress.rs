@@ -2,7 +2,7 @@
 
 use crate::engine::progress::{Progress, Reached};
 use crate::model::{Token, spawn};
-use crate::sync::{Ordering, Patience};
+use crate::sync::Ordering;
 use crate::types::Durability::{self, Sequenced, Synced, Written};
 use loom::sync::atomic::AtomicU64;
 use loom::thread::JoinHandle;
@@ -130,19 +130,6 @@ pub(crate) fn failed_for_one_awake() {
     committer.progress.fail(1);
     assert_eq!(first.join().unwrap(), Reached::Failed { batch: 1 });
     assert_eq!(second.join().unwrap(), Reached::Failed { batch: 1 });
-}
-
-/// Whoever commits sleeps until two wait for the next batch: the last one calls it, or it sees them.
-pub(crate) fn two_are_awaited() {
-    let committer = Committer::new();
-    let (first, second) = (committer.waiter(1, Synced), committer.waiter(1, Synced));
-    let mut patience = Patience::new();
-    while committer.progress.waiting() < 2 {
-        committer.progress.sleep(&mut patience, 2, Duration::MAX);
-    }
-    committer.commit(1);
-    assert_eq!(first.join().unwrap(), Reached::Yes);
-    assert_eq!(second.join().unwrap(), Reached::Yes);
 }
 
 pub(crate) fn two_lanes() {
