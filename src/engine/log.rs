@@ -206,8 +206,9 @@ impl EventLog {
     /// Appends events to one stream, if it is as expected: all of them or none.
     ///
     /// Blocks until the events are durable ([`Durability::Synced`], or the level set by [`Options::durability`]) and
-    /// visible. Many threads that append at once share their syncs. Without events, checks the condition and registers the
-    /// stream.
+    /// visible. Many threads that append at once share their syncs; where they append again at once and the disk syncs
+    /// within 300 us, they stay awake meanwhile and give way to other threads, for up to 600 us before they sleep. Without
+    /// events, checks the condition and registers the stream.
     ///
     /// # Errors
     /// See [`AppendError`]. A conflict is told only once the state that it rests on is durable, so that a read that
