@@ -174,6 +174,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         tests: &["layer::"],
     },
     Mutant {
+        name: "read runs that a file does not have as none",
+        file: "src/layer/file.rs",
+        from: "            return Err(self.lacks(part, end - 1));\n",
+        to: "",
+        tests: &["layer::"],
+    },
+    Mutant {
+        name: "read an entry that a part does not have as zeros",
+        file: "src/layer/file.rs",
+        from: "            return Err(self.lacks(part, at));\n",
+        to: "",
+        tests: &["layer::"],
+    },
+    Mutant {
         name: "copied entries run over the end of their cell",
         file: "src/layer/part.rs",
         from: "let room = E::IN_CELL as usize * E::BYTES - at;",

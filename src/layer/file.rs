@@ -161,11 +161,14 @@ impl LayerFile {
 
     /// An entry of a part's cells.
     pub(crate) fn entry<E: Entry>(&self, part: Part, at: u64) -> Result<E, Damage> {
+        if at >= self.count(part) {
+            return Err(self.lacks(part, at));
+        }
         let in_cell = (at % E::IN_CELL) as usize * E::BYTES;
         self.cell::<E>(part, at / E::IN_CELL).map(|content| E::get(&content[in_cell..]))
     }
 
-    /// Entries of a part's cells, one after the other.
+    /// Entries of a part's cells, one after the other: all of them, or damage.
     pub(crate) fn entries<E: Entry>(
         &self,
         part: Part,
@@ -173,12 +176,16 @@ impl LayerFile {
         count: u64,
         mut each: impl FnMut(E),
     ) -> Result<(), Damage> {
+        let end = at.saturating_add(count);
+        if end > self.count(part) {
+            return Err(self.lacks(part, end - 1));
+        }
         self.raw_entries::<E>(part, at, count, |raw| {
             raw.chunks_exact(E::BYTES).for_each(|raw| each(E::get(raw)));
         })
     }
 
-    /// The same as they stand there, a cell's at a time.
+    /// The same as they stand there, a cell's at a time, and only those that there are.
     pub(crate) fn raw_entries<E: Entry>(
         &self,
         part: Part,

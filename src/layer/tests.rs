@@ -442,7 +442,7 @@ fn a_file_that_is_cut_or_missing_is_damage() {
 }
 
 #[test]
-fn runs_that_a_file_does_not_have_are_damage_to_who_copies_them() {
+fn runs_that_a_file_does_not_have_are_damage_to_who_reads_or_copies_them() {
     let memory = Memory::new();
     let pictures = history(3, 2, 60);
     pictures.iter().zip(1..).for_each(|(picture, number)| picture.write(&memory, number));
@@ -455,6 +455,9 @@ fn runs_that_a_file_does_not_have_are_damage_to_who_copies_them() {
         forged.clear();
         encode(&StreamRow { first_run, runs: 1, ..row }, layer.header().salt, at, &mut forged);
         memory.open(&index_name(2), true).unwrap().write_at(at, &forged).unwrap();
+        let answers =
+            (layer.runs(first_run, 1, &mut Vec::new()), layer.file.entry::<Run>(Part::Runs, first_run));
+        assert_eq!((answers.0.is_err(), answers.1.is_err()), (is_damage, is_damage));
         let result = merge(&memory, 3 + more, &opened(&memory, &[1, 2]), &nothing);
         assert_eq!(matches!(result, Err(MakeError::Damage(_))), is_damage, "{more} too many: {result:?}");
     }
