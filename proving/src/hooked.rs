@@ -5,8 +5,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// Asked with the operation (`create`, `open`, `rename`, `remove`, `allocate`, `write`, `zero`, `begin`, `sync` or `read`) and the name
-/// of the file, as it was when that was opened. What it answers to `begin` changes nothing.
+/// Asked with the operation (`create`, `open`, `rename`, `remove`, `allocate`, `write`, `zero`, `begin`, `sync` or `read`) and
+/// the name of the file, as it was when that was opened. What it answers to `begin` changes nothing.
 type Ask = dyn Fn(&str, &str) -> io::Result<()> + Send + Sync;
 
 /// Clones share the directory and the function.

@@ -207,7 +207,7 @@ impl EventLog {
     ///
     /// Blocks until the events are durable ([`Durability::Synced`], or the level set by [`Options::durability`]) and
     /// visible. Many threads that append at once share their syncs; where they append again at once and the disk syncs
-    /// within 300 us, they stay awake meanwhile and give way to other threads, for up to 600 us before they sleep. Without
+    /// within 300 us, they stay awake for the time of two syncs, giving way to other threads, before they sleep. Without
     /// events, checks the condition and registers the stream.
     ///
     /// # Errors

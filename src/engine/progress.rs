@@ -123,12 +123,12 @@ impl Progress {
         let mut patience = None;
         loop {
             let reached = self.reached(batch, level);
-            let Some(least) = self.awake.load(Ordering::Relaxed).checked_sub(1) else { return reached };
-            let patience = patience.get_or_insert_with(Patience::new);
-            if reached != Reached::NotYet || patience.is_over(Duration::from_nanos(least)) {
+            if reached != Reached::NotYet {
                 return reached;
             }
-            if !self.give_way(patience, 1) {
+            let Some(least) = self.awake.load(Ordering::Relaxed).checked_sub(1) else { return reached };
+            let patience = patience.get_or_insert_with(Patience::new);
+            if patience.is_over(Duration::from_nanos(least)) || !self.give_way(patience, 1) {
                 return self.reached(batch, level);
             }
         }

@@ -88,10 +88,10 @@ pub trait File: Debug + Send + Sync {
     /// page cache leaves them there, for whoever writes those pages next, and has the device begin to write them at once.
     fn write_zeros(&self, offset: u64, len: u64) -> io::Result<()>;
 
-    /// Has the device begin with what was written to a range, which follows what it was told of before: a little at a time, so
-    /// that the sync finds less to do, and syncs of other files meanwhile have less to wait for. May wait for what was begun
-    /// before. Nothing is durable for it, and a failure is left for the sync to tell. A storage without a page cache has nothing
-    /// to do, which is what the provided method does.
+    /// Has the device begin with what was written to a range: a little at a time, so that the sync finds less to do, and syncs
+    /// of other files meanwhile have less to wait for. May wait for what was begun with just before the range. Nothing is
+    /// durable for it, and a failure is left for the sync to tell. A storage without a page cache has nothing to do, which is
+    /// what the provided method does.
     fn begin_writing(&self, _offset: u64, _len: u64) {}
 
     /// Makes all writes so far durable (`fdatasync`). After an error nothing is known about any of them, and a second
