@@ -13,7 +13,7 @@ use crate::engine::shared::Shared;
 use crate::engine::view::Segments;
 use crate::error::{Fault, ReadError};
 use crate::event::{Event, RecordedEvent};
-use crate::format::bytes::expect;
+use crate::format::bytes::{expect, same};
 use crate::format::record::{self, Record, record_len};
 use bytes::Bytes;
 use std::fmt;
@@ -184,7 +184,7 @@ impl Cursor {
             return Err(error);
         }
         // Most events are of the type of the one before: comparing is cheaper than validating again.
-        if record.event_type != self.event_type.as_bytes() {
+        if !same(record.event_type, self.event_type.as_bytes()) {
             match std::str::from_utf8(record.event_type) {
                 Ok(event_type) => {
                     self.event_type.clear();
@@ -341,7 +341,7 @@ impl Cursor {
             _ => {}
         }
         let id = section.bytes().get(section.id.clone()).unwrap_or_default();
-        if id != self.stream.as_bytes() {
+        if !same(id, self.stream.as_bytes()) {
             let id = std::str::from_utf8(id).map_err(|_| section.corrupt(0, Fault::Utf8 { what: "id" }))?;
             self.stream.clear();
             self.stream.push_str(id);

@@ -9,6 +9,7 @@ use crate::engine::cursor::{Cursor, Source};
 use crate::engine::place::{EventPlace, event_of};
 use crate::error::ReadError;
 use crate::event::Event;
+use crate::format::bytes::same;
 use crate::format::cell::Run;
 use crate::format::record::Record;
 use crate::segment::reader::Segment;
@@ -137,7 +138,7 @@ impl Stretch<'_> {
                 break;
             }
             // Most events are of the type of the one before: comparing is cheaper than validating again.
-            if record.event_type != event_type.as_bytes() {
+            if !same(record.event_type, event_type.as_bytes()) {
                 let Ok(text) = std::str::from_utf8(record.event_type) else { break };
                 event_type.clear();
                 event_type.push_str(text);

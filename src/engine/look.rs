@@ -6,10 +6,10 @@
 use crate::engine::shared::Shared;
 use crate::engine::view::{Segments, View};
 use crate::error::ReadError;
-use crate::index::Looked;
 use crate::index::state::StreamState;
-use crate::index::streams::{TOGETHER, hash_of, prefetch_in, state_in, state_to_read_in, version_in};
+use crate::index::streams::{TOGETHER, hash_of, prefetch_in, state_in, version_in};
 use crate::index::versions::Known;
+use crate::index::{Index, Looked};
 use crate::layer::Layer;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -107,25 +107,18 @@ impl Shared {
 
     /// The state of a registered stream.
     pub(crate) fn state(&self, id: &str, hash: u64) -> Option<StreamState> {
-        self.stream(id, hash, |layers| state_in(layers, id, hash)).0
+        self.stream(id, hash, |_, state| Ok(state.clone()), |layers| state_in(layers, id, hash)).0
     }
 
-    /// The state of a registered stream that will be read, and the segments that hold all of it.
-    pub(crate) fn stream_to_read(
+    /// What is asked of a registered stream, by its state in memory or, if that is nowhere there, by the layers; and the segments
+    /// that hold all that either speaks of.
+    pub(crate) fn stream<T>(
         &self,
         id: &str,
         hash: u64,
-        backward: bool,
-    ) -> (Option<StreamState>, Segments) {
-        self.stream(id, hash, |layers| state_to_read_in(layers, id, hash, backward))
-    }
-
-    fn stream(
-        &self,
-        id: &str,
-        hash: u64,
-        in_files: impl Fn(&[Arc<Layer>]) -> Looked<Option<StreamState>>,
-    ) -> (Option<StreamState>, Segments) {
+        in_memory: impl Fn(&Index, &StreamState) -> Looked<T>,
+        in_files: impl Fn(&[Arc<Layer>]) -> Looked<Option<T>>,
+    ) -> (Option<T>, Segments) {
         self.sound(|| {
             let (layers, segments) = {
                 let view = self.view.read();
@@ -135,7 +128,7 @@ impl Shared {
                     return Ok((None, segments));
                 }
                 match view.index.entry(id, hash) {
-                    Some(entry) => return Ok((Some(entry.state.clone()), segments)),
+                    Some(entry) => return Ok((Some(in_memory(&view.index, &entry.state)?), segments)),
                     None if view.index.layers.is_empty() => return Ok((None, segments)),
                     None => (view.index.layers.clone(), segments),
                 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// How many runs are copied out of the index at once.
-const RUNS_AT_ONCE: usize = 64;
+pub(crate) const RUNS_AT_ONCE: usize = 64;
 /// Runs that begin within so many bytes of each other are close: on most devices, one may come with the other.
 const NEAR_BYTES: u64 = 64 << 10;
 /// How much of a run is fetched as soon as it is known that it is the next one, in bytes; the rest follows bit by bit, see
@@ -36,6 +36,8 @@ pub(crate) struct Lent<'e> {
 pub(crate) struct RunSource {
     id: Arc<str>,
     hash: u64,
+    /// See [`IdBlock::plain_sum`].
+    plain_sum: u32,
     /// Runs copied out of the index, and how many of them are used.
     runs: Vec<Run>,
     used: usize,
@@ -50,7 +52,9 @@ pub(crate) struct RunSource {
 impl RunSource {
     /// The runs from the one with this version on; backward, from there down.
     pub(crate) fn new(id: Arc<str>, hash: u64, next: u64) -> RunSource {
-        RunSource { id, hash, runs: Vec::new(), used: 0, next, by_position: false, are_scattered: false }
+        let plain_sum = IdBlock::plain_sum(&id);
+        let (by_position, are_scattered) = (false, false);
+        RunSource { id, hash, plain_sum, runs: Vec::new(), used: 0, next, by_position, are_scattered }
     }
 
     pub(crate) fn by_position(id: Arc<str>, hash: u64, next: u64) -> RunSource {
@@ -94,25 +98,36 @@ impl RunSource {
 
     /// Copies the next runs out of the index; none, if there are no more.
     fn copy_runs(&mut self, extent: &Extent) -> Result<(), ReadError> {
-        let RunSource { id, hash, runs, used, next, by_position, .. } = self;
+        let RunSource { id, hash, runs, next, by_position, .. } = self;
         // Forward, the cursor's end bounds what it reads; backward, it has passed all that is newer already.
-        let end = if *by_position { u64::MAX } else { extent.wanted.end };
+        let versions = match () {
+            () if extent.backward => 0..*next + 1,
+            () if *by_position => *next..u64::MAX,
+            () => *next..extent.wanted.end,
+        };
         extent.shared.ask_whole(|view| {
             runs.clear();
-            if extent.backward {
-                view.index.copy_runs_down(id, *hash, *next, RUNS_AT_ONCE, runs)
-            } else {
-                view.index.copy_runs(id, *hash, *next..end, RUNS_AT_ONCE, runs)
-            }
+            view.index.copy_runs((id, *hash), versions.clone(), extent.backward, RUNS_AT_ONCE, runs)
         })?;
-        if let Some(last) = runs.last() {
-            *next = if extent.backward { last.first_version - 1 } else { last.last_version() + 1 };
+        self.take_up(extent);
+        Ok(())
+    }
+
+    /// Begins with runs that were copied already: [`RUNS_AT_ONCE`] at most, from the first wanted one on, or none.
+    pub(crate) fn begin(&mut self, runs: Vec<Run>, extent: &Extent) {
+        self.runs = runs;
+        self.take_up(extent);
+    }
+
+    /// The runs that were copied are the next ones.
+    fn take_up(&mut self, extent: &Extent) {
+        if let Some(last) = self.runs.last() {
+            self.next = if extent.backward { last.first_version - 1 } else { last.last_version() + 1 };
         }
-        *used = 0;
+        self.used = 0;
         // What is wanted by position may be merged with others, and stand close to those.
         self.are_scattered = !self.by_position && are_scattered(&self.runs);
         self.prefetch(extent, FIRST_BYTES);
-        Ok(())
     }
 
     /// The next run lies anywhere. Its entry and its first lines are fetched at once; they wait for memory together.
@@ -140,38 +155,35 @@ impl RunSource {
         Some(if self.are_scattered { segment.for_piece(u64::from(run.section_len)) } else { segment })
     }
 
-    /// Where the section of a run stands. Its entry must say the same as the index; with [`RunSource::prove`], no wrong index
-    /// can ever serve an event of another stream.
+    /// Where the section of a run stands, and the checksum of its id block. Its entry must say the same as the index; with
+    /// [`RunSource::prove`], no wrong index can ever serve an event of another stream.
     #[inline]
-    fn section<'e>(
-        &self,
-        run: &Run,
-        extent: &'e Extent,
-    ) -> Result<(&'e Arc<Segment>, Range<u64>, u32), ReadError> {
-        let missing = || corrupt_at(run, Fault::Zeros { what: "the segment of a run" });
-        let segment = self.segment_of(run, extent).ok_or_else(missing)?;
+    fn section(run: &Run, segment: &Segment) -> Result<(Range<u64>, u32), ReadError> {
         let entry_range = entry_of(run);
         let entry_at = entry_range.start;
         let mut scratch = Vec::new();
         let raw = segment.bytes(entry_range, &mut scratch)?;
         let fault = |fault| segment.corrupt(entry_at, fault);
-        let entry = raw.first_chunk().map(SectionEntry::decode).ok_or_else(missing)?.map_err(fault)?;
+        let entry =
+            raw.first_chunk().map(SectionEntry::decode).ok_or_else(|| missing(run))?.map_err(fault)?;
         expect("kind of the section", SectionKind::Events as u64, entry.kind as u64).map_err(fault)?;
         expect("first version", run.first_version, entry.number).map_err(fault)?;
         expect("number of events", u64::from(run.count), u64::from(entry.events)).map_err(fault)?;
         expect("length of the section", u64::from(run.section_len), u64::from(entry.len)).map_err(fault)?;
-        Ok((segment, section_of(run), entry.id_checksum))
+        Ok((section_of(run), entry.id_checksum))
     }
 
     /// Whether these bytes, which begin at an offset of a segment, are a section of the stream; where its first event begins.
     #[inline]
     fn prove(&self, bytes: &[u8], segment: &Segment, start: u64, checksum: u32) -> Result<usize, ReadError> {
-        IdBlock::matches(bytes, &self.id, checksum).map_err(|fault| segment.corrupt(start, fault).into())
+        IdBlock::matches(bytes, &self.id, self.plain_sum, checksum)
+            .map_err(|fault| segment.corrupt(start, fault).into())
     }
 
     /// The section of a run that the index names.
     pub(crate) fn open(&self, run: &Run, extent: &Extent) -> Result<Found, ReadError> {
-        let (segment, range, checksum) = self.section(run, extent)?;
+        let segment = self.segment_of(run, extent).ok_or_else(|| missing(run))?;
+        let (range, checksum) = Self::section(run, segment)?;
         let start = range.start;
         let section = fetch(segment, range, run.time, extent.owned)?;
         let first_at = self.prove(section.bytes(), segment, start, checksum)?;
@@ -183,11 +195,9 @@ impl RunSource {
     /// The same where it lies; `None` if it is not mapped, may hold stubs, or is not there.
     #[inline]
     pub(crate) fn lend<'e>(&self, run: &Run, extent: &'e Extent) -> Result<Option<Lent<'e>>, ReadError> {
-        let lends = |segment: &Arc<Segment>| segment.is_mapped() && !segment.header.rewritten;
-        if !self.segment_of(run, extent).is_some_and(lends) {
-            return Ok(None);
-        }
-        let (segment, range, checksum) = self.section(run, extent)?;
+        let lends = |segment: &&Arc<Segment>| segment.is_mapped() && !segment.header.rewritten;
+        let Some(segment) = self.segment_of(run, extent).filter(lends) else { return Ok(None) };
+        let (range, checksum) = Self::section(run, segment)?;
         let start = range.start;
         let Some(bytes) = segment.mapped(range) else { return Ok(None) };
         let first_at = self.prove(bytes, segment, start, checksum)?;
@@ -226,9 +236,11 @@ fn section_of(run: &Run) -> Range<u64> {
     start..start + u64::from(run.section_len)
 }
 
-fn corrupt_at(run: &Run, fault: Fault) -> ReadError {
+/// The index names a run that is nowhere.
+#[cold]
+fn missing(run: &Run) -> Corruption {
     let at = Location { segment: u64::from(run.segment), offset: run.frame_offset };
-    ReadError::Corrupt(Corruption { at, fault })
+    Corruption { at, fault: Fault::Zeros { what: "the segment of a run" } }
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use crate::engine::cursor::{Cursor, Source};
 use crate::engine::filter::Filter;
 use crate::engine::frames::FrameSource;
 use crate::engine::merge::MergeSource;
-use crate::engine::runs::RunSource;
+use crate::engine::runs::{RUNS_AT_ONCE, RunSource};
 use crate::engine::shared::Shared;
 use crate::error::ReadError;
+use crate::index::Index;
+use crate::index::runs::begin_in;
 use crate::index::state::StreamState;
 use crate::index::streams::hash_of;
 use crate::query::{Query, Scope};
@@ -18,19 +20,26 @@ impl Cursor {
     /// Versions above `after` and below `before`.
     pub(crate) fn stream(shared: &Arc<Shared>, id: &str, after: u64, before: u64, backward: bool) -> Cursor {
         let hash = hash_of(id);
-        let (state, segments) = shared.stream_to_read(id, hash, backward);
-        let Some(state) = state else { return Cursor::nothing(shared, backward) };
-        let StreamState { version, first_kept, tombstoned, .. } = state;
-        let wanted = after.saturating_add(1)..before.min(version + 1);
-        let truncated = ReadError::Truncated { first: first_kept };
+        let asked = |state: &StreamState| after.saturating_add(1)..before.min(state.version + 1);
+        let kept = |state: &StreamState| asked(state).start.max(state.first_kept)..asked(state).end;
+        let in_memory = |index: &Index, state: &StreamState| {
+            let mut runs = Vec::new();
+            index.copy_runs((id, hash), kept(state), backward, RUNS_AT_ONCE, &mut runs)?;
+            Ok((state.clone(), runs))
+        };
+        let in_files = |layers: &[_]| begin_in(layers, (id, hash), kept, backward, RUNS_AT_ONCE);
+        let (found, segments) = shared.stream(id, hash, in_memory, in_files);
+        let Some((state, runs)) = found else { return Cursor::nothing(shared, backward) };
+        let (first_kept, tombstoned) = (state.first_kept, state.tombstoned);
+        let (asked, wanted) = (asked(&state), kept(&state));
+        let truncated = || ReadError::Truncated { first: first_kept };
         let refused = if tombstoned {
             Some(ReadError::Gone { stream: id.to_owned() })
         } else {
-            (wanted.start < first_kept && !backward).then_some(truncated.clone())
+            (asked.start < first_kept && !backward).then(truncated)
         };
-        let cut = backward && !tombstoned && wanted.start < first_kept && !wanted.is_empty();
-        let missing = cut.then_some(truncated);
-        let wanted = wanted.start.max(first_kept)..wanted.end;
+        let cut = backward && !tombstoned && asked.start < first_kept && !asked.is_empty();
+        let missing = cut.then(truncated);
         let source = if wanted.is_empty() {
             Source::Nothing
         } else {
@@ -38,6 +47,11 @@ impl Cursor {
             Source::Stream(RunSource::new(id.into(), hash, next))
         };
         let mut cursor = Cursor::new(shared, segments, source, backward, wanted);
+        if let Source::Stream(source) = &mut cursor.source {
+            source.begin(runs, &cursor.extent);
+            // Each section proves that it is of this one.
+            cursor.stream.push_str(id);
+        }
         (cursor.refused, cursor.missing) = (refused, missing);
         cursor
     }

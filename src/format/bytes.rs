@@ -120,6 +120,26 @@ impl<'a> PartSums<'a> {
     }
 }
 
+/// Whether both are the same: what `==` says, without a call where they are as long as most names.
+#[inline]
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    // The first bytes and the last ones of each, which meet in the middle.
+    if let (Some(first), Some(last)) = (a.first_chunk::<16>(), a.last_chunk::<16>())
+        && a.len() <= 32
+    {
+        return b.first_chunk() == Some(first) && b.last_chunk() == Some(last);
+    }
+    if let (Some(first), Some(last)) = (a.first_chunk::<8>(), a.last_chunk::<8>())
+        && a.len() <= 16
+    {
+        return b.first_chunk() == Some(first) && b.last_chunk() == Some(last);
+    }
+    a == b
+}
+
 #[inline]
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     // Chunks let the compiler compare wide; a tail scan looks at whole segments.
@@ -152,6 +172,19 @@ mod tests {
     #[test]
     fn crc32_is_the_ieee_one() {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn the_same_is_what_equals() {
+        for len in 0..40 {
+            let bytes: Vec<u8> = (0..len).collect();
+            assert!(same(&bytes, &bytes.clone()) && !same(&bytes, &[&bytes[..], &[0]].concat()));
+            for at in 0..usize::from(len) {
+                let mut other = bytes.clone();
+                other[at] ^= 0x10;
+                assert!(!same(&bytes, &other), "byte {at} of {len}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Owns their layout. Rows are of different lengths; each begins with its checksum and its length, which is bounded before it is
 //! used.
 
-use super::bytes::{padded, put_u16, put_u32, put_u64, u16_at, u32_at, u64_at};
+use super::bytes::{padded, put_u16, put_u32, put_u64, same, u16_at, u32_at, u64_at};
 use super::cell::{check, checksum};
 use super::{ATTRIBUTES_BYTES_MAX, NAME_BYTES_MAX};
 use crate::error::Fault;
@@ -130,7 +130,7 @@ pub(crate) fn decode<'a, R: Row<'a>>(raw: &'a [u8]) -> Result<R, Fault> {
 #[inline]
 pub(crate) fn named<'a, R: Row<'a>>(raw: &'a [u8], name: &'a str) -> Result<Option<R>, Fault> {
     let (found, attributes) = texts::<R>(raw)?;
-    Ok((found == name.as_bytes()).then(|| R::get(raw, name, attributes)))
+    Ok(same(found, name.as_bytes()).then(|| R::get(raw, name, attributes)))
 }
 
 /// Where the name of a row stands in its bytes.

@@ -3,8 +3,8 @@
 //! Owns the section table, the id block and the control records. Events themselves are `record.rs`.
 
 use super::bytes::{
-    at_most, crc32, expect, expect_checksum, is_zero, pad, padded, put_u16, put_u32, put_u64, u16_at, u32_at,
-    u64_at,
+    at_most, crc32, crc32_of, expect, expect_checksum, is_zero, pad, padded, put_u16, put_u32, put_u64, same,
+    u16_at, u32_at, u64_at,
 };
 use super::{ATTRIBUTES_BYTES_MAX, KEPT_BYTES_MAX, NAME_BYTES_MAX};
 use crate::error::Fault;
@@ -73,6 +73,7 @@ impl SectionEntry {
         out.extend_from_slice(&raw);
     }
 
+    #[inline]
     pub(crate) fn decode(raw: &[u8; ENTRY_BYTES]) -> Result<Self, Fault> {
         let entry = SectionEntry {
             number: u64_at(raw, 0),
@@ -142,9 +143,18 @@ impl<'a> IdBlock<'a> {
         Ok((IdBlock { id, tenant }, used.len()))
     }
 
+    /// The checksum of the block of a stream that is bound to no tenant.
+    pub(crate) fn plain_sum(id: &str) -> u32 {
+        let mut head = [0; ID_BLOCK_HEAD];
+        put_u16(&mut head, 0, id.len() as u16);
+        crc32_of([&head, id.as_bytes()])
+    }
+
     /// Whether the block at the start of a section is that of this stream; the length it takes. For readers who know
-    /// the id: comparing it byte by byte is a better check than its checksum, which is compared for the sake of the lengths.
-    pub(crate) fn matches(section: &[u8], id: &str, checksum: u32) -> Result<usize, Fault> {
+    /// the id, and with it `plain_sum`: comparing it byte by byte is a better check than its checksum, which is compared for the
+    /// sake of the lengths.
+    #[inline]
+    pub(crate) fn matches(section: &[u8], id: &str, plain_sum: u32, checksum: u32) -> Result<usize, Fault> {
         let outside =
             |found: usize| Fault::Length { what: "id block", found: found as u64, max: section.len() as u64 };
         let head: &[u8; ID_BLOCK_HEAD] = section.first_chunk().ok_or_else(|| outside(ID_BLOCK_HEAD))?;
@@ -152,9 +162,10 @@ impl<'a> IdBlock<'a> {
         let end = ID_BLOCK_HEAD + id_len + tenant_len;
         let used = padded(end);
         at_most("id block", section.len() as u64, used as u64)?;
-        let same = section[Self::id_range(id_len)] == *id.as_bytes();
-        expect("whether the section is of this stream", 1, u64::from(same))?;
-        expect_checksum("id block", crc32(&section[..end]), checksum)?;
+        let is_it = same(&section[Self::id_range(id_len)], id.as_bytes());
+        expect("whether the section is of this stream", 1, u64::from(is_it))?;
+        let sum = if tenant_len == 0 { plain_sum } else { crc32(&section[..end]) };
+        expect_checksum("id block", sum, checksum)?;
         Ok(used)
     }
 
@@ -420,10 +431,18 @@ mod tests {
             assert_eq!(bytes.len(), block.encoded_len());
             let entry = entry(SectionKind::Events, 1, bytes.len() as u32, checksum);
             assert_eq!(IdBlock::decode(&bytes, &entry), Ok((block, bytes.len())));
+            let matches = |bytes: &[u8], checksum| {
+                IdBlock::matches(bytes, id, IdBlock::plain_sum(id), checksum)
+                    .is_ok_and(|len| len == bytes.len())
+            };
+            assert!(matches(&bytes, checksum) && !matches(&bytes, checksum ^ 1));
             for bit in 0..bytes.len() * 8 {
                 let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
                 assert!(IdBlock::decode(&flipped, &entry).is_err(), "{id} bit {bit}");
+                // Who knows the id does not look at what it is filled up with.
+                let is_filling = bit / 8 >= ID_BLOCK_HEAD + id.len() + tenant.len();
+                assert_eq!(matches(&flipped, checksum), is_filling, "{id} bit {bit}");
             }
         }
     }

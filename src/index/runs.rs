@@ -5,6 +5,7 @@
 
 use crate::format::cell::{Mark, Run};
 use crate::format::row::StreamRow;
+use crate::index::state::StreamState;
 use crate::index::{Index, Looked};
 use crate::layer::{Damage, Layer};
 use crate::types::Location;
@@ -64,7 +65,7 @@ impl Piece<'_> {
     /// Tells the processor that the first runs will be copied soon.
     fn prefetch(&self) {
         if let Piece::File { layer, first, count, .. } = self {
-            layer.prefetch_runs(*first, *count, false);
+            layer.prefetch_runs(*first, *count);
         }
     }
 
@@ -77,118 +78,187 @@ impl Piece<'_> {
     }
 }
 
+/// The pieces of a stream's runs in layers, the newest one first, and what `look` takes out of the newest row.
+struct InFiles<'a, T, F> {
+    /// Those that were not asked yet.
+    layers: &'a [Arc<Layer>],
+    id: &'a str,
+    hash: u64,
+    look: F,
+    newest: Option<T>,
+    is_asked: bool,
+    is_oldest: bool,
+}
+
+impl<'a, T, F: Fn(&StreamRow<'_>) -> T> InFiles<'a, T, F> {
+    fn new(layers: &'a [Arc<Layer>], id: &'a str, hash: u64, look: F) -> InFiles<'a, T, F> {
+        InFiles { layers, id, hash, look, newest: None, is_asked: false, is_oldest: false }
+    }
+
+    /// The piece of the next layer that has one.
+    #[inline]
+    fn find(&mut self) -> Looked<Option<Piece<'a>>> {
+        if !std::mem::replace(&mut self.is_asked, true) {
+            // Mostly several of them are asked: their rows wait for memory together.
+            self.layers.iter().for_each(|layer| layer.prefetch_row(self.hash));
+        }
+        while !self.is_oldest
+            && let Some((layer, rest)) = self.layers.split_last()
+        {
+            self.layers = rest;
+            let piece_of = |row: &StreamRow<'_>| {
+                let StreamRow { first_run: first, runs, first_version, version, .. } = *row;
+                let count = u64::from(runs);
+                let piece = Piece::File { layer, first, count, first_version, last_version: version };
+                (piece, row.runs_before, (self.look)(row))
+            };
+            if let Some((piece, before, looked)) = layer.stream(self.id, self.hash, piece_of)? {
+                self.is_oldest = before == 0;
+                self.newest.get_or_insert(looked);
+                if piece.len() > 0 {
+                    return Ok(Some(piece));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl<'a, T, F: Fn(&StreamRow<'_>) -> T> Iterator for InFiles<'a, T, F> {
+    type Item = Looked<Piece<'a>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.find().transpose()
+    }
+}
+
+/// The newest piece of a stream's runs that `is_it` says yes of, or else the oldest one.
+fn find_piece<'a>(
+    pieces: impl Iterator<Item = Looked<Piece<'a>>>,
+    is_it: impl Fn(&Piece<'a>) -> Looked<bool>,
+) -> Looked<Option<Piece<'a>>> {
+    let mut oldest = None;
+    for piece in pieces {
+        let piece = piece?;
+        if is_it(&piece)? {
+            return Ok(Some(piece));
+        }
+        oldest = Some(piece);
+    }
+    Ok(oldest)
+}
+
+/// Copies runs of a stream, `max` at most: from the one that holds the first of these versions on, or from the first one
+/// behind it. Of parts that begin behind all of them none is copied.
+fn copy_up<'a>(
+    all: impl Iterator<Item = Looked<Piece<'a>>>,
+    versions: Range<u64>,
+    max: usize,
+    out: &mut Vec<Run>,
+) -> Looked<()> {
+    let mut pieces: SmallVec<[Piece<'_>; 8]> = SmallVec::new();
+    for piece in all {
+        let piece = piece?;
+        let first = piece.first_version();
+        if first < versions.end {
+            if first >= versions.start {
+                piece.prefetch();
+            }
+            pieces.push(piece);
+        }
+        if first <= versions.start {
+            break;
+        }
+    }
+    let all: u64 = pieces.iter().map(Piece::len).sum();
+    out.reserve(max.min(all as usize));
+    for piece in pieces.iter().rev() {
+        let room = max.saturating_sub(out.len()) as u64;
+        if room == 0 {
+            break;
+        }
+        let at = piece.run_at(versions.start)?;
+        piece.copy(at, at.saturating_add(room).min(piece.len()), out)?;
+    }
+    Ok(())
+}
+
+/// The same backward: from the one that holds a version down, or from the last one before it. As many as one part has.
+fn copy_down<'a>(
+    pieces: impl Iterator<Item = Looked<Piece<'a>>>,
+    version: u64,
+    max: usize,
+    out: &mut Vec<Run>,
+) -> Looked<()> {
+    let piece = find_piece(pieces, |piece| Ok(piece.first_version() <= version))?;
+    let Some(piece) = piece.filter(|piece| piece.first_version() <= version) else { return Ok(()) };
+    let end = (piece.run_at(version)? + 1).min(piece.len());
+    piece.copy(end.saturating_sub(max as u64), end, out)?;
+    out.reverse();
+    Ok(())
+}
+
+/// Copies runs of a stream, `max` at most, that hold some of these versions: the first ones, or backward the last ones.
+fn copy<'a>(
+    pieces: impl Iterator<Item = Looked<Piece<'a>>>,
+    versions: Range<u64>,
+    backward: bool,
+    max: usize,
+    out: &mut Vec<Run>,
+) -> Looked<()> {
+    if versions.is_empty() {
+        Ok(())
+    } else if backward {
+        copy_down(pieces, versions.end - 1, max, out)
+    } else {
+        copy_up(pieces, versions, max, out)
+    }
+}
+
+/// What a reader begins with, of a stream of which no part in memory speaks: its state but for its tenant, and those runs that
+/// are read first, `max` at most. `wanted` says of the state which versions will be read.
+pub(crate) fn begin_in(
+    layers: &[Arc<Layer>],
+    (id, hash): (&str, u64),
+    wanted: impl Fn(&StreamState) -> Range<u64>,
+    backward: bool,
+    max: usize,
+) -> Looked<Option<(StreamState, Vec<Run>)>> {
+    layers.iter().for_each(|layer| layer.prefetch(hash));
+    let mut files = InFiles::new(layers, id, hash, |row| StreamState::of(row, None));
+    let newest = files.find()?;
+    let Some(state) = files.newest.take() else { return Ok(None) };
+    let mut runs = Vec::new();
+    copy(newest.into_iter().map(Ok).chain(files), wanted(&state), backward, max, &mut runs)?;
+    Ok(Some((state, runs)))
+}
+
 impl Index {
     /// The pieces of a stream's runs, the newest one first.
     fn pieces<'a>(&'a self, id: &'a str, hash: u64) -> impl Iterator<Item = Looked<Piece<'a>>> {
-        let mut memory = self.in_memory().filter_map(move |part| part.find(id, hash));
-        let mut files = self.in_files();
-        let (mut is_asked, mut is_oldest) = (false, false);
-        std::iter::from_fn(move || {
-            if let Some(entry) = memory.find(|entry| !entry.runs.is_empty()) {
-                return Some(Ok(Piece::Memory(&entry.runs)));
-            }
-            if !std::mem::replace(&mut is_asked, true) {
-                // Mostly several of them are asked: their rows wait for memory together.
-                self.in_files().for_each(|layer| layer.prefetch_row(hash));
-            }
-            while !is_oldest {
-                let layer = files.next()?;
-                let piece_of = |row: &StreamRow<'_>| {
-                    let StreamRow { first_run: first, runs, first_version, version, .. } = *row;
-                    let count = u64::from(runs);
-                    (
-                        Piece::File { layer, first, count, first_version, last_version: version },
-                        row.runs_before,
-                    )
-                };
-                match layer.stream(id, hash, piece_of) {
-                    Ok(Some((piece, before))) => {
-                        is_oldest = before == 0;
-                        if piece.len() > 0 {
-                            return Some(Ok(piece));
-                        }
-                    }
-                    Ok(None) => {}
-                    Err(damage) => return Some(Err(damage)),
-                }
-            }
-            None
-        })
+        let entries = self.in_memory().filter_map(move |part| part.find(id, hash));
+        let memory =
+            entries.filter(|entry| !entry.runs.is_empty()).map(|entry| Ok(Piece::Memory(&entry.runs)));
+        memory.chain(InFiles::new(&self.layers, id, hash, |_| ()))
     }
 
-    /// The newest piece of a stream's runs that `is_it` says yes of, or else the oldest one.
-    fn piece<'a>(
-        &'a self,
-        id: &'a str,
-        hash: u64,
-        is_it: impl Fn(&Piece<'a>) -> Looked<bool>,
-    ) -> Looked<Option<Piece<'a>>> {
-        let mut oldest = None;
-        for piece in self.pieces(id, hash) {
-            let piece = piece?;
-            if is_it(&piece)? {
-                return Ok(Some(piece));
-            }
-            oldest = Some(piece);
-        }
-        Ok(oldest)
-    }
-
-    /// Copies runs of a stream, `max` at most: from the one that holds the first of these versions on, or from the first one
-    /// behind it. Of parts that begin behind all of them none is copied.
+    /// Copies runs of a stream, `max` at most, that hold some of these versions: the first ones, or backward the last ones.
+    /// Backward it may be fewer, though there are more.
     pub(crate) fn copy_runs(
         &self,
-        id: &str,
-        hash: u64,
+        (id, hash): (&str, u64),
         versions: Range<u64>,
+        backward: bool,
         max: usize,
         out: &mut Vec<Run>,
     ) -> Looked<()> {
-        let mut pieces: SmallVec<[Piece<'_>; 8]> = SmallVec::new();
-        for piece in self.pieces(id, hash) {
-            let piece = piece?;
-            let first = piece.first_version();
-            if first < versions.end {
-                if first >= versions.start {
-                    piece.prefetch();
-                }
-                pieces.push(piece);
-            }
-            if first <= versions.start {
-                break;
-            }
-        }
-        for piece in pieces.iter().rev() {
-            let room = max.saturating_sub(out.len()) as u64;
-            if room == 0 {
-                break;
-            }
-            let at = piece.run_at(versions.start)?;
-            piece.copy(at, at.saturating_add(room).min(piece.len()), out)?;
-        }
-        Ok(())
-    }
-
-    /// The same backward: from the one that holds a version down, or from the last one before it. As many as one part has.
-    pub(crate) fn copy_runs_down(
-        &self,
-        id: &str,
-        hash: u64,
-        version: u64,
-        max: usize,
-        out: &mut Vec<Run>,
-    ) -> Looked<()> {
-        let piece = self.piece(id, hash, |piece| Ok(piece.first_version() <= version))?;
-        let Some(piece) = piece.filter(|piece| piece.first_version() <= version) else { return Ok(()) };
-        let end = (piece.run_at(version)? + 1).min(piece.len());
-        piece.copy(end.saturating_sub(max as u64), end, out)?;
-        out.reverse();
-        Ok(())
+        copy(self.pieces(id, hash), versions, backward, max, out)
     }
 
     /// The version that a stream had before the event at a position: that of its last event before it.
     pub(crate) fn version_before(&self, id: &str, hash: u64, position: u64) -> Looked<u64> {
-        let found = self.piece(id, hash, |piece| Ok(piece.run(0)?.first_position < position))?;
+        let found = find_piece(self.pieces(id, hash), |piece| Ok(piece.run(0)?.first_position < position))?;
         let Some(piece) = found else {
             return Ok(self.state(id, hash)?.map_or(0, |state| state.version));
         };
@@ -202,7 +272,7 @@ impl Index {
 
     /// The position of a version; 0 if the stream has none such.
     pub(crate) fn position_of(&self, id: &str, hash: u64, version: u64) -> Looked<u64> {
-        let found = self.piece(id, hash, |piece| Ok(piece.first_version() <= version))?;
+        let found = find_piece(self.pieces(id, hash), |piece| Ok(piece.first_version() <= version))?;
         let Some(piece) = found else { return Ok(0) };
         let at = piece.run_at(version)?;
         if at == piece.len() {

@@ -26,7 +26,7 @@ pub(crate) struct Details {
 }
 
 impl StreamState {
-    fn of(row: &StreamRow<'_>, tenant: Option<String>) -> StreamState {
+    pub(crate) fn of(row: &StreamRow<'_>, tenant: Option<String>) -> StreamState {
         StreamState {
             version: row.version,
             first_kept: row.first_kept,
@@ -98,35 +98,9 @@ pub(crate) fn prefetch_in(layers: &[Arc<Layer>], hashes: impl Iterator<Item = u6
 
 /// The state of a stream that layers speak of.
 pub(crate) fn state_in(layers: &[Arc<Layer>], id: &str, hash: u64) -> Looked<Option<StreamState>> {
-    find_state(layers, id, hash, |_, _| {})
-}
-
-/// The same for a reader: where the runs stand from which it begins, if that is at one end of what the newest layer has, is on
-/// its way when this returns.
-pub(crate) fn state_to_read_in(
-    layers: &[Arc<Layer>],
-    id: &str,
-    hash: u64,
-    backward: bool,
-) -> Looked<Option<StreamState>> {
-    find_state(layers, id, hash, |layer, row| {
-        layer.prefetch_runs(row.first_run, u64::from(row.runs), backward)
-    })
-}
-
-#[inline]
-fn find_state(
-    layers: &[Arc<Layer>],
-    id: &str,
-    hash: u64,
-    show: impl Fn(&Layer, &StreamRow<'_>),
-) -> Looked<Option<StreamState>> {
     layers.iter().for_each(|layer| layer.prefetch(hash));
     for layer in layers.iter().rev() {
-        let found = layer.stream(id, hash, |row| {
-            show(layer, row);
-            (StreamState::of(row, None), row.tenant)
-        })?;
+        let found = layer.stream(id, hash, |row| (StreamState::of(row, None), row.tenant))?;
         if let Some((state, tenant)) = found {
             return Ok(Some(StreamState { tenant: layer.tenant_name(tenant)?.map(Into::into), ..state }));
         }

@@ -190,11 +190,9 @@ impl Layer {
         self.file.entries(Part::Runs, first, count, |run| out.push(run))
     }
 
-    /// Tells the processor that these runs will be copied soon, of many the first ones; backward, the last ones.
-    pub(crate) fn prefetch_runs(&self, first: u64, count: u64, backward: bool) {
-        let some = count.min(Run::IN_CELL);
-        let first = if backward { first.saturating_add(count - some) } else { first };
-        self.file.prefetch_cells::<Run>(Part::Runs, first, some);
+    /// Tells the processor that these runs will be copied soon, of many the first ones.
+    pub(crate) fn prefetch_runs(&self, first: u64, count: u64) {
+        self.file.prefetch_cells::<Run>(Part::Runs, first, count.min(Run::IN_CELL));
     }
 
     /// Which of the runs `first..first + count`, which hold these versions, is the first one that does not end before a version.
