@@ -48,6 +48,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         tests: &["ahead::"],
     },
     Mutant {
+        name: "look through a segment without ids each time somebody asks for one",
+        file: "src/engine/single.rs",
+        from: ".chain([(upto, None)])",
+        to: "",
+        tests: &["roles::who_looks"],
+    },
+    Mutant {
         name: "wait again at once for who did not come back",
         file: "src/engine/gathering.rs",
         from: "                self.waits.begin();\n",

@@ -95,15 +95,35 @@ impl Shared {
         base: u64,
         last: u64,
     ) -> Result<Vec<u64>, ReadError> {
-        let mut tables = self.id_tables.lock();
-        let ids = tables.entry(ordinal).or_default();
-        let from = ids.upto().max(base - 1);
-        if from < last {
+        let from = {
+            let mut tables = self.id_tables.lock();
+            let ids = tables.entry(ordinal).or_default();
+            if ids.upto() >= last {
+                return Ok(ids.positions(hash));
+            }
+            ids.upto().max(base - 1)
+        };
+        // The log may have to come from the disk, and damage of the index may have to be told to others: not under the lock.
+        let (mut given, mut upto) = (Vec::new(), from);
+        let mut look = || -> Result<(), ReadError> {
             let mut cursor = Cursor::log(self, from, last + 1, false);
             while let Some(event) = cursor.next()? {
-                ids.note(event.position, event.own_id.map(|id| xxh3_64(id)));
+                upto = event.position;
+                given.extend(event.own_id.map(|id| (upto, xxh3_64(id))));
+            }
+            Ok(())
+        };
+        let looked = look();
+        let mut tables = self.id_tables.lock();
+        let ids = tables.entry(ordinal).or_default();
+        // Somebody else may have looked there meanwhile.
+        let notes = given.into_iter().map(|(position, hash)| (position, Some(hash))).chain([(upto, None)]);
+        for (position, hash) in notes {
+            if position > ids.upto() {
+                ids.note(position, hash);
             }
         }
+        looked?;
         Ok(ids.positions(hash))
     }
 }

@@ -167,6 +167,25 @@ fn a_waker_may_drop_the_last_handle_when_mending_fails() {
 }
 
 #[test]
+fn who_looks_for_an_id_keeps_nobody_else_waiting() {
+    let stage = Stage::new();
+    let log = stage.filled(layered());
+    settle(&log);
+    stage.plan(Act::Wait, "read", "0001.seg");
+    let (slow, other) = (log.clone(), log.clone());
+    let slow = thread::spawn(move || slow.event_by_id(Uuid::from_u128(2)));
+    stage.wait_until_held();
+    let found = in_time(move || other.event_by_id(Uuid::from_u128(1)));
+    stage.let_go();
+    assert!(found.unwrap().is_some_and(|event| event.stream() == "fresh"));
+    assert!(slow.join().unwrap().unwrap().is_none());
+    // Both have remembered what they saw: nothing is read for an id that is nowhere.
+    stage.plan(Act::Panic, "read", "0001.seg");
+    assert!(log.event_by_id(Uuid::from_u128(3)).unwrap().is_none());
+    assert!(!stage.happened());
+}
+
+#[test]
 fn nothing_comes_after_a_subscription_was_told_of_a_panic() {
     let stage = Stage::new();
     let log = stage.open(Options::new().segment_bytes(64 << 10));
