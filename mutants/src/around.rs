@@ -22,8 +22,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "begin to read with what the oldest file says of the stream",
         file: "src/index/runs.rs",
-        from: "self.newest.get_or_insert(looked);",
-        to: "self.newest = Some(looked);",
+        from: "rows.next().transpose()? else",
+        to: "rows.by_ref().last().transpose()? else",
         tests: &["layers::with_files"],
     },
     Mutant {
@@ -53,6 +53,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         from: ".chain([(upto, None)])",
         to: "",
         tests: &["roles::who_looks"],
+    },
+    Mutant {
+        name: "look where the runs stand of a stream that is refused",
+        file: "src/engine/scope.rs",
+        from: "if is_refused(of) { end..end }",
+        to: "if false { end..end }",
+        tests: &["who_is_refused"],
+    },
+    Mutant {
+        name: "bring in nothing beforehand",
+        file: "src/storage/mapping.rs",
+        from: "Advice::WillNeed",
+        to: "Advice::Normal",
+        tests: &["mapping::"],
     },
     Mutant {
         name: "wait again at once for who did not come back",

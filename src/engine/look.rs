@@ -1,7 +1,7 @@
 //! Asking the index.
 //!
-//! Owns the short way to a stream's state, which holds the view's lock only as long as it looks into memory, and the rule that a
-//! question which meets damage is asked again once the index is mended.
+//! Owns the short way to a stream's state, which holds the view's lock no longer than it looks into memory, unless a part in
+//! memory speaks of the stream; and the rule that a question which meets damage is asked again once the index is mended.
 
 use crate::engine::shared::Shared;
 use crate::engine::view::{Segments, View};

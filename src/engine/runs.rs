@@ -14,11 +14,16 @@ use crate::segment::reader::Segment;
 use crate::types::Location;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// How many runs are copied out of the index at once.
 pub(crate) const RUNS_AT_ONCE: usize = 64;
 /// Runs that begin within so many bytes of each other are close: on most devices, one may come with the other.
 const NEAR_BYTES: u64 = 64 << 10;
+/// What is read faster than this was in memory. Where it takes longer though it was there, some system calls are made in vain.
+const IN_MEMORY: Duration = Duration::from_micros(20);
+/// What stands less than this apart is brought in together.
+const TOGETHER_BYTES: u64 = 16 << 10;
 /// How much of a run is fetched as soon as it is known that it is the next one, in bytes; the rest follows bit by bit, see
 /// [`Ahead`].
 const NEXT_BYTES: u64 = 512;
@@ -47,14 +52,27 @@ pub(crate) struct RunSource {
     by_position: bool,
     /// Whether they stand far from each other, for who reads them and nothing else.
     are_scattered: bool,
+    /// Whether the first of them was not in memory; and how many of them were asked for then.
+    is_cold: bool,
+    asked: usize,
 }
 
 impl RunSource {
     /// The runs from the one with this version on; backward, from there down.
     pub(crate) fn new(id: Arc<str>, hash: u64, next: u64) -> RunSource {
         let plain_sum = IdBlock::plain_sum(&id);
-        let (by_position, are_scattered) = (false, false);
-        RunSource { id, hash, plain_sum, runs: Vec::new(), used: 0, next, by_position, are_scattered }
+        RunSource {
+            id,
+            hash,
+            plain_sum,
+            runs: Vec::new(),
+            used: 0,
+            next,
+            by_position: false,
+            are_scattered: false,
+            is_cold: false,
+            asked: 0,
+        }
     }
 
     pub(crate) fn by_position(id: Arc<str>, hash: u64, next: u64) -> RunSource {
@@ -101,7 +119,7 @@ impl RunSource {
         let RunSource { id, hash, runs, next, by_position, .. } = self;
         // Forward, the cursor's end bounds what it reads; backward, it has passed all that is newer already.
         let versions = match () {
-            () if extent.backward => 0..*next + 1,
+            () if extent.backward => 0..next.saturating_add(1),
             () if *by_position => *next..u64::MAX,
             () => *next..extent.wanted.end,
         };
@@ -113,7 +131,7 @@ impl RunSource {
         Ok(())
     }
 
-    /// Begins with runs that were copied already: [`RUNS_AT_ONCE`] at most, from the first wanted one on, or none.
+    /// Begins with runs that were copied already, [`RUNS_AT_ONCE`] at most: those that are read first, or none.
     pub(crate) fn begin(&mut self, runs: Vec<Run>, extent: &Extent) {
         self.runs = runs;
         self.take_up(extent);
@@ -124,7 +142,7 @@ impl RunSource {
         if let Some(last) = self.runs.last() {
             self.next = if extent.backward { last.first_version - 1 } else { last.last_version() + 1 };
         }
-        self.used = 0;
+        (self.used, self.asked, self.is_cold) = (0, 0, false);
         // What is wanted by position may be merged with others, and stand close to those.
         self.are_scattered = !self.by_position && are_scattered(&self.runs);
         self.prefetch(extent, FIRST_BYTES);
@@ -155,14 +173,64 @@ impl RunSource {
         Some(if self.are_scattered { segment.for_piece(u64::from(run.section_len)) } else { segment })
     }
 
+    /// The entry of a run, as it stands there. How long it takes to come to that of the first of several tells whether this part
+    /// of the log is in memory.
+    #[inline]
+    fn entry<'a>(
+        &mut self,
+        run: &Run,
+        segment: &'a Segment,
+        extent: &Extent,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8], ReadError> {
+        if self.is_cold {
+            self.bring_in(extent);
+        }
+        let is_first = self.used == 1 && self.runs.len() > 1 && self.are_scattered;
+        let begun = is_first.then(Instant::now);
+        let raw = segment.bytes(entry_of(run), scratch)?;
+        if let Some(begun) = begun {
+            // What is mapped comes when it is looked at.
+            std::hint::black_box(raw.first().copied());
+            self.is_cold = begun.elapsed() > IN_MEMORY;
+        }
+        Ok(raw)
+    }
+
+    /// Has what will be read of this run and the next ones brought in from the device, side by side; of long ones, the beginning.
+    /// The farther a reader has come, the more of them: most who want one event only want the first.
+    #[cold]
+    fn bring_in(&mut self, extent: &Extent) {
+        let now = self.used.saturating_sub(1);
+        if now == 0 || now < self.asked {
+            return;
+        }
+        self.asked = 5 * now;
+        for run in self.runs.iter().take(self.asked).skip(now) {
+            let Some(segment) = self.segment_of(run, extent) else { continue };
+            let (entry, section) = (entry_of(run), section_of(run));
+            let end = section.end.min(section.start.saturating_add(NEAR_BYTES));
+            if section.start.saturating_sub(entry.end) < TOGETHER_BYTES {
+                segment.bring_in(entry.start..end);
+            } else {
+                segment.bring_in(entry);
+                segment.bring_in(section.start..end);
+            }
+        }
+    }
+
     /// Where the section of a run stands, and the checksum of its id block. Its entry must say the same as the index; with
     /// [`RunSource::prove`], no wrong index can ever serve an event of another stream.
     #[inline]
-    fn section(run: &Run, segment: &Segment) -> Result<(Range<u64>, u32), ReadError> {
-        let entry_range = entry_of(run);
-        let entry_at = entry_range.start;
+    fn section(
+        &mut self,
+        run: &Run,
+        segment: &Segment,
+        extent: &Extent,
+    ) -> Result<(Range<u64>, u32), ReadError> {
+        let entry_at = entry_of(run).start;
         let mut scratch = Vec::new();
-        let raw = segment.bytes(entry_range, &mut scratch)?;
+        let raw = self.entry(run, segment, extent, &mut scratch)?;
         let fault = |fault| segment.corrupt(entry_at, fault);
         let entry =
             raw.first_chunk().map(SectionEntry::decode).ok_or_else(|| missing(run))?.map_err(fault)?;
@@ -181,9 +249,9 @@ impl RunSource {
     }
 
     /// The section of a run that the index names.
-    pub(crate) fn open(&self, run: &Run, extent: &Extent) -> Result<Found, ReadError> {
+    pub(crate) fn open(&mut self, run: &Run, extent: &Extent) -> Result<Found, ReadError> {
         let segment = self.segment_of(run, extent).ok_or_else(|| missing(run))?;
-        let (range, checksum) = Self::section(run, segment)?;
+        let (range, checksum) = self.section(run, segment, extent)?;
         let start = range.start;
         let section = fetch(segment, range, run.time, extent.owned)?;
         let first_at = self.prove(section.bytes(), segment, start, checksum)?;
@@ -194,10 +262,10 @@ impl RunSource {
 
     /// The same where it lies; `None` if it is not mapped, may hold stubs, or is not there.
     #[inline]
-    pub(crate) fn lend<'e>(&self, run: &Run, extent: &'e Extent) -> Result<Option<Lent<'e>>, ReadError> {
+    pub(crate) fn lend<'e>(&mut self, run: &Run, extent: &'e Extent) -> Result<Option<Lent<'e>>, ReadError> {
         let lends = |segment: &&Arc<Segment>| segment.is_mapped() && !segment.header.rewritten;
         let Some(segment) = self.segment_of(run, extent).filter(lends) else { return Ok(None) };
-        let (range, checksum) = Self::section(run, segment)?;
+        let (range, checksum) = self.section(run, segment, extent)?;
         let start = range.start;
         let Some(bytes) = segment.mapped(range) else { return Ok(None) };
         let first_at = self.prove(bytes, segment, start, checksum)?;

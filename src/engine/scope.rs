@@ -11,35 +11,39 @@ use crate::engine::shared::Shared;
 use crate::error::ReadError;
 use crate::index::Index;
 use crate::index::runs::begin_in;
-use crate::index::state::StreamState;
+use crate::index::state::{Readable, StreamState};
 use crate::index::streams::hash_of;
 use crate::query::{Query, Scope};
+use std::ops::Range;
 use std::sync::Arc;
 
 impl Cursor {
     /// Versions above `after` and below `before`.
     pub(crate) fn stream(shared: &Arc<Shared>, id: &str, after: u64, before: u64, backward: bool) -> Cursor {
         let hash = hash_of(id);
-        let asked = |state: &StreamState| after.saturating_add(1)..before.min(state.version + 1);
-        let kept = |state: &StreamState| asked(state).start.max(state.first_kept)..asked(state).end;
+        let asked = |of: Readable| after.saturating_add(1)..before.min(of.version.saturating_add(1));
+        let is_cut = |of: Readable| asked(of).start < of.first_kept;
+        let is_refused = |of: Readable| of.tombstoned || is_cut(of) && !backward;
+        let wanted = |of: Readable| {
+            let Range { start, end } = asked(of);
+            if is_refused(of) { end..end } else { start.max(of.first_kept)..end }
+        };
         let in_memory = |index: &Index, state: &StreamState| {
-            let mut runs = Vec::new();
-            index.copy_runs((id, hash), kept(state), backward, RUNS_AT_ONCE, &mut runs)?;
-            Ok((state.clone(), runs))
+            let (of, mut runs) = (state.readable(), Vec::new());
+            index.copy_runs((id, hash), wanted(of), backward, RUNS_AT_ONCE, &mut runs)?;
+            Ok((of, runs))
         };
-        let in_files = |layers: &[_]| begin_in(layers, (id, hash), kept, backward, RUNS_AT_ONCE);
+        let in_files = |layers: &[_]| begin_in(layers, (id, hash), wanted, backward, RUNS_AT_ONCE);
         let (found, segments) = shared.stream(id, hash, in_memory, in_files);
-        let Some((state, runs)) = found else { return Cursor::nothing(shared, backward) };
-        let (first_kept, tombstoned) = (state.first_kept, state.tombstoned);
-        let (asked, wanted) = (asked(&state), kept(&state));
-        let truncated = || ReadError::Truncated { first: first_kept };
-        let refused = if tombstoned {
-            Some(ReadError::Gone { stream: id.to_owned() })
-        } else {
-            (asked.start < first_kept && !backward).then(truncated)
+        let Some((of, runs)) = found else { return Cursor::nothing(shared, backward) };
+        let truncated = ReadError::Truncated { first: of.first_kept };
+        let (refused, missing) = match () {
+            () if of.tombstoned => (Some(ReadError::Gone { stream: id.to_owned() }), None),
+            () if is_refused(of) => (Some(truncated), None),
+            () if is_cut(of) && !asked(of).is_empty() => (None, Some(truncated)),
+            () => (None, None),
         };
-        let cut = backward && !tombstoned && asked.start < first_kept && !asked.is_empty();
-        let missing = cut.then(truncated);
+        let wanted = wanted(of);
         let source = if wanted.is_empty() {
             Source::Nothing
         } else {

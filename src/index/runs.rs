@@ -5,7 +5,7 @@
 
 use crate::format::cell::{Mark, Run};
 use crate::format::row::StreamRow;
-use crate::index::state::StreamState;
+use crate::index::state::Readable;
 use crate::index::{Index, Looked};
 use crate::layer::{Damage, Layer};
 use crate::types::Location;
@@ -78,59 +78,58 @@ impl Piece<'_> {
     }
 }
 
-/// The pieces of a stream's runs in layers, the newest one first, and what `look` takes out of the newest row.
-struct InFiles<'a, T, F> {
+/// A stream's rows in layers, the newest one first: what `look` takes out of each, and the piece of its runs, which may be empty.
+struct InFiles<'a, F> {
     /// Those that were not asked yet.
     layers: &'a [Arc<Layer>],
     id: &'a str,
     hash: u64,
     look: F,
-    newest: Option<T>,
     is_asked: bool,
-    is_oldest: bool,
 }
 
-impl<'a, T, F: Fn(&StreamRow<'_>) -> T> InFiles<'a, T, F> {
-    fn new(layers: &'a [Arc<Layer>], id: &'a str, hash: u64, look: F) -> InFiles<'a, T, F> {
-        InFiles { layers, id, hash, look, newest: None, is_asked: false, is_oldest: false }
+impl<'a, T, F: Fn(&StreamRow<'_>) -> T> InFiles<'a, F> {
+    fn new(layers: &'a [Arc<Layer>], id: &'a str, hash: u64, look: F) -> InFiles<'a, F> {
+        InFiles { layers, id, hash, look, is_asked: false }
     }
 
-    /// The piece of the next layer that has one.
     #[inline]
-    fn find(&mut self) -> Looked<Option<Piece<'a>>> {
+    fn find(&mut self) -> Looked<Option<(T, Piece<'a>)>> {
         if !std::mem::replace(&mut self.is_asked, true) {
             // Mostly several of them are asked: their rows wait for memory together.
             self.layers.iter().for_each(|layer| layer.prefetch_row(self.hash));
         }
-        while !self.is_oldest
-            && let Some((layer, rest)) = self.layers.split_last()
-        {
+        while let Some((layer, rest)) = self.layers.split_last() {
             self.layers = rest;
-            let piece_of = |row: &StreamRow<'_>| {
+            let found = layer.stream(self.id, self.hash, |row| {
                 let StreamRow { first_run: first, runs, first_version, version, .. } = *row;
                 let count = u64::from(runs);
                 let piece = Piece::File { layer, first, count, first_version, last_version: version };
-                (piece, row.runs_before, (self.look)(row))
-            };
-            if let Some((piece, before, looked)) = layer.stream(self.id, self.hash, piece_of)? {
-                self.is_oldest = before == 0;
-                self.newest.get_or_insert(looked);
-                if piece.len() > 0 {
-                    return Ok(Some(piece));
+                (row.runs_before, (self.look)(row), piece)
+            });
+            if let Some((before, looked, piece)) = found? {
+                if before == 0 {
+                    self.layers = &[];
                 }
+                return Ok(Some((looked, piece)));
             }
         }
         Ok(None)
     }
 }
 
-impl<'a, T, F: Fn(&StreamRow<'_>) -> T> Iterator for InFiles<'a, T, F> {
-    type Item = Looked<Piece<'a>>;
+impl<'a, T, F: Fn(&StreamRow<'_>) -> T> Iterator for InFiles<'a, F> {
+    type Item = Looked<(T, Piece<'a>)>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.find().transpose()
     }
+}
+
+/// Those of the pieces that have runs.
+fn with_runs<'a>(pieces: impl Iterator<Item = Looked<Piece<'a>>>) -> impl Iterator<Item = Looked<Piece<'a>>> {
+    pieces.filter(|piece| piece.as_ref().map_or(true, |piece| piece.len() > 0))
 }
 
 /// The newest piece of a stream's runs that `is_it` says yes of, or else the oldest one.
@@ -171,14 +170,16 @@ fn copy_up<'a>(
             break;
         }
     }
-    let all: u64 = pieces.iter().map(Piece::len).sum();
-    out.reserve(max.min(all as usize));
+    let mut left: u64 = pieces.iter().map(Piece::len).sum();
     for piece in pieces.iter().rev() {
         let room = max.saturating_sub(out.len()) as u64;
         if room == 0 {
             break;
         }
         let at = piece.run_at(versions.start)?;
+        // For all pieces, at the first one.
+        out.reserve(room.min(left.saturating_sub(at)) as usize);
+        left -= piece.len();
         piece.copy(at, at.saturating_add(room).min(piece.len()), out)?;
     }
     Ok(())
@@ -199,7 +200,7 @@ fn copy_down<'a>(
     Ok(())
 }
 
-/// Copies runs of a stream, `max` at most, that hold some of these versions: the first ones, or backward the last ones.
+/// Either of them; for no versions, none.
 fn copy<'a>(
     pieces: impl Iterator<Item = Looked<Piece<'a>>>,
     versions: Range<u64>,
@@ -216,35 +217,39 @@ fn copy<'a>(
     }
 }
 
-/// What a reader begins with, of a stream of which no part in memory speaks: its state but for its tenant, and those runs that
-/// are read first, `max` at most. `wanted` says of the state which versions will be read.
+/// What a reader begins with, of a stream of which no part in memory speaks: what of it can be read, and the runs that come
+/// first, `max` at most. `wanted` says which versions will be read.
 pub(crate) fn begin_in(
     layers: &[Arc<Layer>],
     (id, hash): (&str, u64),
-    wanted: impl Fn(&StreamState) -> Range<u64>,
+    wanted: impl Fn(Readable) -> Range<u64>,
     backward: bool,
     max: usize,
-) -> Looked<Option<(StreamState, Vec<Run>)>> {
+) -> Looked<Option<(Readable, Vec<Run>)>> {
     layers.iter().for_each(|layer| layer.prefetch(hash));
-    let mut files = InFiles::new(layers, id, hash, |row| StreamState::of(row, None));
-    let newest = files.find()?;
-    let Some(state) = files.newest.take() else { return Ok(None) };
+    let mut rows = InFiles::new(layers, id, hash, |row| Readable {
+        version: row.version,
+        first_kept: row.first_kept,
+        tombstoned: row.tombstoned,
+    });
+    let Some((readable, newest)) = rows.next().transpose()? else { return Ok(None) };
+    let pieces = std::iter::once(Ok(newest)).chain(rows.map(|row| row.map(|(_, piece)| piece)));
     let mut runs = Vec::new();
-    copy(newest.into_iter().map(Ok).chain(files), wanted(&state), backward, max, &mut runs)?;
-    Ok(Some((state, runs)))
+    copy(with_runs(pieces), wanted(readable), backward, max, &mut runs)?;
+    Ok(Some((readable, runs)))
 }
 
 impl Index {
     /// The pieces of a stream's runs, the newest one first.
     fn pieces<'a>(&'a self, id: &'a str, hash: u64) -> impl Iterator<Item = Looked<Piece<'a>>> {
         let entries = self.in_memory().filter_map(move |part| part.find(id, hash));
-        let memory =
-            entries.filter(|entry| !entry.runs.is_empty()).map(|entry| Ok(Piece::Memory(&entry.runs)));
-        memory.chain(InFiles::new(&self.layers, id, hash, |_| ()))
+        let memory = entries.map(|entry| Ok(Piece::Memory(&entry.runs)));
+        let files = InFiles::new(&self.layers, id, hash, |_| ());
+        with_runs(memory.chain(files.map(|row| row.map(|((), piece)| piece))))
     }
 
-    /// Copies runs of a stream, `max` at most, that hold some of these versions: the first ones, or backward the last ones.
-    /// Backward it may be fewer, though there are more.
+    /// Copies runs of a stream, `max` at most. Forward, from the one that holds the first of these versions on, and none of parts
+    /// that begin behind all of them; backward, from the one that holds the last of them down, as many as one part has.
     pub(crate) fn copy_runs(
         &self,
         (id, hash): (&str, u64),

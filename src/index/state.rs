@@ -62,6 +62,14 @@ pub(crate) struct StreamState {
     pub(crate) tenant: Option<Arc<str>>,
 }
 
+/// What of a stream can be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Readable {
+    pub(crate) version: u64,
+    pub(crate) first_kept: u64,
+    pub(crate) tombstoned: bool,
+}
+
 impl Default for StreamState {
     /// A stream that nobody knows.
     fn default() -> StreamState {
@@ -78,6 +86,11 @@ impl Default for StreamState {
 }
 
 impl StreamState {
+    pub(crate) fn readable(&self) -> Readable {
+        let StreamState { version, first_kept, tombstoned, .. } = *self;
+        Readable { version, first_kept, tombstoned }
+    }
+
     /// Position of the last event that can be read; 0 if there is none.
     pub(crate) fn last_readable(&self) -> u64 {
         let readable = !self.tombstoned && self.first_kept <= self.version;

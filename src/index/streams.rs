@@ -26,7 +26,8 @@ pub(crate) struct Details {
 }
 
 impl StreamState {
-    pub(crate) fn of(row: &StreamRow<'_>, tenant: Option<String>) -> StreamState {
+    /// But for its tenant.
+    fn of(row: &StreamRow<'_>) -> StreamState {
         StreamState {
             version: row.version,
             first_kept: row.first_kept,
@@ -34,7 +35,7 @@ impl StreamState {
             creation_ordinal: row.creation_ordinal,
             registered: true,
             tombstoned: row.tombstoned,
-            tenant: tenant.map(Into::into),
+            tenant: None,
         }
     }
 }
@@ -100,7 +101,7 @@ pub(crate) fn prefetch_in(layers: &[Arc<Layer>], hashes: impl Iterator<Item = u6
 pub(crate) fn state_in(layers: &[Arc<Layer>], id: &str, hash: u64) -> Looked<Option<StreamState>> {
     layers.iter().for_each(|layer| layer.prefetch(hash));
     for layer in layers.iter().rev() {
-        let found = layer.stream(id, hash, |row| (StreamState::of(row, None), row.tenant))?;
+        let found = layer.stream(id, hash, |row| (StreamState::of(row), row.tenant))?;
         if let Some((state, tenant)) = found {
             return Ok(Some(StreamState { tenant: layer.tenant_name(tenant)?.map(Into::into), ..state }));
         }

@@ -137,6 +137,13 @@ impl Segment {
         }
     }
 
+    /// See [`Mapping::bring_in`](crate::storage::Mapping::bring_in). Not for who reads on, whom the system runs ahead of anyway.
+    pub(crate) fn bring_in(&self, range: Range<u64>) {
+        if let Source::Mapped(mapping) = &self.bytes {
+            mapping.bring_in(range);
+        }
+    }
+
     /// Whether a range lies inside the segment.
     pub(crate) fn check(&self, range: &Range<u64>) -> Result<(), ReadError> {
         if range.start <= range.end && range.end <= self.header.capacity {

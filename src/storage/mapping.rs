@@ -56,6 +56,15 @@ impl Mapping {
         Some(unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(range.start as usize), len) })
     }
 
+    /// Has the system bring in the pages of a range from the device if they are not in memory, without waiting for them. A system
+    /// call: for who knows that they are not. What goes wrong shows when they are read.
+    pub(crate) fn bring_in(&self, range: Range<u64>) {
+        let end = range.end.min(self.raw.len() as u64);
+        if let Some(len) = end.checked_sub(range.start).filter(|len| *len > 0) {
+            let _ = self.raw.advise_range(Advice::WillNeed, range.start as usize, len as usize);
+        }
+    }
+
     /// Tells the processor that the bytes of a range will be wanted soon. Costs next to nothing if they are already near. What of
     /// it lies outside is left out.
     #[inline]
@@ -118,5 +127,58 @@ impl MappedRange {
 impl AsRef<[u8]> for MappedRange {
     fn as_ref(&self) -> &[u8] {
         self.mapping.slice(self.range.clone()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proving::{drop_from_memory, read_from_device};
+    use std::path::Path;
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    const LEN: u64 = 1 << 20;
+
+    /// A file of which nothing is in memory, and its mapping.
+    fn cold(path: &Path) -> Mapping {
+        std::fs::write(path, vec![7; LEN as usize]).unwrap();
+        let file = File::open(path).unwrap();
+        file.sync_all().unwrap();
+        drop_from_memory(path).unwrap();
+        Mapping::new(&file, LEN, Access::Scattered).unwrap()
+    }
+
+    /// Whether so many bytes come from the device now or soon, if somebody counts them.
+    fn comes(what: impl FnOnce()) -> Option<bool> {
+        let before = read_from_device()?;
+        what();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while read_from_device()? < before + LEN {
+            if Instant::now() > deadline {
+                return Some(false);
+            }
+            sleep(Duration::from_millis(1));
+        }
+        Some(true)
+    }
+
+    #[test]
+    fn what_is_asked_for_comes_though_nobody_reads_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (read, asked) = (cold(&dir.path().join("read")), cold(&dir.path().join("asked")));
+        let sum = |mapping: &Mapping| {
+            mapping.slice(0..LEN).unwrap().iter().map(|byte| u64::from(*byte)).sum::<u64>()
+        };
+        if comes(|| assert_eq!(sum(&read), 7 * LEN)) != Some(true) {
+            return println!("not shown here: what is read does not come from a device, or nobody counts it");
+        }
+        // Ranges that reach outside, or are none, ask for what there is.
+        #[allow(clippy::reversed_empty_ranges)]
+        let ask = || {
+            [LEN..u64::MAX, u64::MAX..0, 100..u64::MAX].into_iter().for_each(|range| asked.bring_in(range))
+        };
+        assert_eq!(comes(ask), Some(true));
+        assert_eq!(sum(&asked), 7 * LEN);
     }
 }

@@ -51,6 +51,40 @@ fn budget_gives_a_match_twice() {
 }
 
 #[test]
+fn who_is_refused_looks_no_further() {
+    let memory = Memory::new();
+    let open = || layered().open_storage(Arc::new(memory.clone())).unwrap();
+    let log = open();
+    for _ in 0..20 {
+        ["ended", "cut", "whole"].iter().for_each(|stream| _ = put(&log, stream));
+    }
+    log.tombstone("ended", ANY).unwrap();
+    log.truncate_before("cut", 10, ANY).unwrap();
+    fill(&log);
+    log.close().unwrap();
+    // The next one leaves nothing to be merged.
+    open().close().unwrap();
+    let log = open();
+    assert!(log.read_stream("whole", 3).next().unwrap().is_some());
+    // Where runs stand is damaged, and so is the segment without which that cannot be mended.
+    for name in memory.list().unwrap().iter().filter(|name| name.ends_with(".idx")) {
+        let file = memory.open(name, true).unwrap();
+        let mut place = [0; 16];
+        file.read_at(192 + 24 * 4, &mut place).unwrap();
+        let [at, len] = [0, 8].map(|at| u64::from_le_bytes(place[at..at + 8].try_into().unwrap()));
+        assert_eq!(file.write_at(at, &vec![9; len as usize]).unwrap(), len as usize);
+    }
+    let segment = memory.open(&shelf::segment_name(1), true).unwrap();
+    assert_eq!(segment.write_at(5000, &[9; 3000]).unwrap(), 3000);
+    let told = |mut cursor: Cursor| cursor.next().map(|event| event.is_some());
+    let end = log.stream_version("whole");
+    assert!(matches!(told(log.read_stream("ended", 0)), Err(ReadError::Gone { .. })));
+    assert!(matches!(told(log.read_stream("cut", 3)), Err(ReadError::Truncated { first: 10 })));
+    assert_eq!(told(log.read_stream("whole", end)), Ok(false));
+    assert!(matches!(told(log.read_stream("whole", 3)), Err(ReadError::Corrupt(_))));
+}
+
+#[test]
 fn a_cursor_over_a_stream_that_is_ended_meanwhile_says_so_or_goes_on() {
     let log = EventLog::in_memory().unwrap();
     (0..200).for_each(|_| _ = put(&log, "s"));

@@ -139,7 +139,7 @@ fn a_waker_may_drop_the_last_handle_when_mending_fails() {
     let stage = Stage::new();
     let log = stage.filled(layered().background(true));
     settle(&log);
-    // It takes the runs of its streams out of the index when it comes to them.
+    // It asks the index for the runs of its streams again and again.
     let mut cursor = log.read(&Query::prefix("s-9"));
     spoil(&stage.storage);
     stage.plan(Act::Wait, "read", "0001.seg");
