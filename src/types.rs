@@ -87,10 +87,10 @@ pub enum Durability {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ReadMode {
-    /// Through read-only memory mappings: no copy, no system call. The default. A device that cannot deliver a page, or
-    /// another program that truncates a segment, ends the process with SIGBUS. A segment takes up to two mappings: with one, the
-    /// system reads ahead; through the other, short pieces come alone. A file for which the process has no mapping left (on
-    /// Linux, `vm.max_map_count` says how many it may have) is read as with `Pread`.
+    /// Through read-only memory mappings: no copy, and no system call for what is in memory. The default. A device that cannot
+    /// deliver a page, or another program that truncates a segment, ends the process with SIGBUS. A segment takes up to two
+    /// mappings: with one, the system reads ahead; through the other, short pieces come alone. A file for which the process has
+    /// no mapping left (on Linux, `vm.max_map_count` says how many it may have) is read as with `Pread`.
     #[default]
     Map,
     /// With `pread` into buffers of the cursor: an input/output error is an error.

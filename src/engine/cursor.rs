@@ -106,8 +106,8 @@ impl Cursor {
 
     /// The next event, lent until the next call; `None` at the end.
     ///
-    /// In [`ReadMode::Map`](crate::ReadMode::Map) it makes no system call as long as what it reads is in memory; else it may wait
-    /// for the device to deliver a page, and asks for more that it will come to.
+    /// In [`ReadMode::Map`](crate::ReadMode::Map) it makes no system call as long as what it reads is in memory and comes as
+    /// fast. Else it may wait for the device to deliver a page, and asks for more that it will come to.
     ///
     /// # Errors
     /// See [`ReadError`]. After one, the cursor yields `None`.

@@ -206,7 +206,9 @@ impl RunSource {
             return;
         }
         self.asked = 5 * now;
-        for run in self.runs.iter().take(self.asked).skip(now) {
+        let wanted = &extent.wanted;
+        let is_wanted = |run: &&Run| run.first_version < wanted.end && run.last_version() >= wanted.start;
+        for run in self.runs.iter().take(self.asked).skip(now).filter(is_wanted) {
             let Some(segment) = self.segment_of(run, extent) else { continue };
             let (entry, section) = (entry_of(run), section_of(run));
             let end = section.end.min(section.start.saturating_add(NEAR_BYTES));

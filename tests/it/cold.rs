@@ -28,6 +28,8 @@ fn written(dir: &Path) {
         }
     };
     let often = || log.append("often", ANY, &[NewEvent::new("Sought", "what is sought often")]).unwrap();
+    // What stands at the beginning of a segment is read when the log is opened.
+    fill(&log);
     often();
     fill(&log);
     log.append("alone", ANY, &[NewEvent::new("Sought", "what is sought")]).unwrap();
