@@ -140,7 +140,8 @@ impl RunSource {
     /// The runs that were copied are the next ones.
     fn take_up(&mut self, extent: &Extent) {
         if let Some(last) = self.runs.last() {
-            self.next = if extent.backward { last.first_version - 1 } else { last.last_version() + 1 };
+            let (down, up) = (last.first_version.saturating_sub(1), last.last_version().saturating_add(1));
+            self.next = if extent.backward { down } else { up };
         }
         (self.used, self.asked, self.is_cold) = (0, 0, false);
         // What is wanted by position may be merged with others, and stand close to those.
@@ -206,6 +207,7 @@ impl RunSource {
             return;
         }
         self.asked = 5 * now;
+        // Runs that are wanted by position are never cold.
         let wanted = &extent.wanted;
         let is_wanted = |run: &&Run| run.first_version < wanted.end && run.last_version() >= wanted.start;
         for run in self.runs.iter().take(self.asked).skip(now).filter(is_wanted) {

@@ -5,7 +5,7 @@
 
 use crate::format::cell::{Mark, Run};
 use crate::format::row::StreamRow;
-use crate::index::state::Readable;
+use crate::index::state::{Readable, StreamState};
 use crate::index::{Index, Looked};
 use crate::layer::{Damage, Layer};
 use crate::types::Location;
@@ -227,11 +227,7 @@ pub(crate) fn begin_in(
     max: usize,
 ) -> Looked<Option<(Readable, Vec<Run>)>> {
     layers.iter().for_each(|layer| layer.prefetch(hash));
-    let mut rows = InFiles::new(layers, id, hash, |row| Readable {
-        version: row.version,
-        first_kept: row.first_kept,
-        tombstoned: row.tombstoned,
-    });
+    let mut rows = InFiles::new(layers, id, hash, |row| StreamState::of(row).readable());
     let Some((readable, newest)) = rows.next().transpose()? else { return Ok(None) };
     let pieces = std::iter::once(Ok(newest)).chain(rows.map(|row| row.map(|(_, piece)| piece)));
     let mut runs = Vec::new();

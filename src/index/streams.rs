@@ -27,7 +27,7 @@ pub(crate) struct Details {
 
 impl StreamState {
     /// But for its tenant.
-    fn of(row: &StreamRow<'_>) -> StreamState {
+    pub(crate) fn of(row: &StreamRow<'_>) -> StreamState {
         StreamState {
             version: row.version,
             first_kept: row.first_kept,
