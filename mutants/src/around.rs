@@ -6,6 +6,55 @@ use crate::Mutant;
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "take any number from a cell of an index file",
+        file: "src/layer/file.rs",
+        from: "at_most(E::WHAT, NUMBER_MAX, reckoned)",
+        to: "at_most(E::WHAT, u64::MAX, reckoned)",
+        tests: &["forged::numbers"],
+    },
+    Mutant {
+        name: "take any number from a row of an index file",
+        file: "src/format/row.rs",
+        from: "at_most(what, NUMBER_MAX, numbers",
+        to: "at_most(what, u64::MAX, numbers",
+        tests: &["row::"],
+    },
+    Mutant {
+        name: "take any number from the head of an index file",
+        file: "src/format/layer.rs",
+        from: "NUMBER_MAX + 1, number)?",
+        to: "u64::MAX, number)?",
+        tests: &["layer::"],
+    },
+    Mutant {
+        name: "turn pages in circles if an index file has its names so",
+        file: "src/index/listing.rs",
+        from: "self.last.as_deref().map_or(self.from, Bound::Excluded)",
+        to: "Bound::Unbounded",
+        tests: &["forged::names"],
+    },
+    Mutant {
+        name: "list a tenant again if an index file has it behind itself",
+        file: "src/index/tenants.rs",
+        from: "after.is_some_and(|after| *name <= *after)",
+        to: "false",
+        tests: &["forged::names"],
+    },
+    Mutant {
+        name: "read runs that stand outside of what their row says",
+        file: "src/index/runs.rs",
+        from: "run.first_version < least || run.count == 0",
+        to: "run.count == 0",
+        tests: &["forged::runs"],
+    },
+    Mutant {
+        name: "believe an index file's end by its checksum alone",
+        file: "src/engine/sealed.rs",
+        from: "u64::from(after == *chain)",
+        to: "1",
+        tests: &["forged::an_index"],
+    },
+    Mutant {
         name: "copy as many runs of each part as there is room for in all",
         file: "src/index/runs.rs",
         from: "let room = max.saturating_sub(out.len()) as u64;",

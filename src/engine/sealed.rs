@@ -196,8 +196,9 @@ impl Recovery<'_> {
         if *last_frame > 0 || to.offset == FIRST_FRAME {
             return Ok(None);
         }
-        let same = (*to_salt, to.offset, chain.checksum) == (header.salt, footer.end, footer.last_checksum);
-        if !same {
+        let last = (to.offset, chain.next_position.saturating_sub(1), chain.batch_number, chain.time);
+        let same = last == (footer.end, footer.last_position, footer.last_batch, footer.last_time);
+        if !same || (*to_salt, chain.checksum) != (header.salt, footer.last_checksum) {
             return Err(self.do_without(Damage::new(*number, 0, Fault::Zeros { what: "end of the range" })));
         }
         Ok(Some(*chain))
@@ -218,9 +219,10 @@ impl Recovery<'_> {
         }
         let ends = || -> Result<FrameKind, Fault> {
             expect("salt of the segment", *to_salt, header.salt)?;
-            let (end, checksum, kind) = frame_at(file, header, *last_frame)?;
+            let (end, after, kind) = frame_at(file, header, *last_frame)?;
             expect("end of the last frame", to.offset, end)?;
-            expect("checksum of the last frame", chain.checksum.into(), checksum.into())?;
+            expect("checksum of the last frame", chain.checksum.into(), after.checksum.into())?;
+            expect("whether the last frame says the same", 1, u64::from(after == *chain))?;
             Ok(kind)
         };
         match ends() {

@@ -67,6 +67,12 @@ pub(crate) trait Entry: Copy {
 
     fn put(&self, out: &mut [u8]);
     fn get(raw: &[u8]) -> Self;
+
+    /// The bits of all numbers that readers reckon with: together never more than `NUMBER_MAX`.
+    #[inline]
+    fn reckoned(&self) -> u64 {
+        0
+    }
 }
 
 /// Consecutive events of one stream in one section of one frame: what an index knows of them.
@@ -126,6 +132,11 @@ impl Entry for Run {
             count: u32_at(raw, 44),
         }
     }
+
+    #[inline]
+    fn reckoned(&self) -> u64 {
+        self.first_version | self.first_position
+    }
 }
 
 /// A frame whose place is known, for readers to start from.
@@ -149,6 +160,11 @@ impl Entry for Mark {
 
     fn get(raw: &[u8]) -> Mark {
         Mark { position: u64_at(raw, 0), offset: u64_at(raw, 8), segment: u32_at(raw, 16) }
+    }
+
+    #[inline]
+    fn reckoned(&self) -> u64 {
+        self.position | self.offset
     }
 }
 

@@ -8,7 +8,7 @@ use super::frame::Chain;
 use super::segment::uuid_at;
 use super::{FIRST_FRAME, PAGE_BYTES};
 use crate::error::Fault;
-use crate::types::Location;
+use crate::types::{Location, NUMBER_MAX};
 use uuid::Uuid;
 
 pub(crate) const LAYER_MAGIC: [u8; 8] = *b"ANNALIDX";
@@ -185,6 +185,14 @@ impl LayerHeader {
             last_frame: number(16),
             parts,
         };
+        // Two of them may be added up.
+        let Chain { next_position, batch_number, .. } = header.chain;
+        let log =
+            [header.from.segment, header.to.segment, header.first_position, next_position, batch_number];
+        let own = [header.number, header.last_revision, header.last_creation, header.frames, header.events];
+        for number in log.into_iter().chain(own) {
+            at_most("number in the head of an index file", NUMBER_MAX + 1, number)?;
+        }
         let whole = |part: Part, piece: usize| header.part(part).len.is_multiple_of(piece as u64);
         let cells = [
             Part::Marks,
@@ -241,6 +249,14 @@ mod tests {
             let mut flipped = page;
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(LayerHeader::decode(&flipped).is_err(), "bit {bit}");
+        }
+        // Numbers that no log has, but for those that only have to be the same, and times.
+        for at in [32, 48, 64, 88, 104, 120, 128, 136, 144, 152] {
+            let mut forged = page;
+            put_u64(&mut forged, at, 1 << 63);
+            let sum = checksum(&forged[..CHECKSUM_AT], 0, 0);
+            put_u64(&mut forged, CHECKSUM_AT, sum);
+            assert!(LayerHeader::decode(&forged).is_err(), "{at}");
         }
     }
 }

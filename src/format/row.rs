@@ -3,10 +3,11 @@
 //! Owns their layout. Rows are of different lengths; each begins with its checksum and its length, which is bounded before it is
 //! used.
 
-use super::bytes::{padded, put_u16, put_u32, put_u64, same, u16_at, u32_at, u64_at};
+use super::bytes::{at_most, padded, put_u16, put_u32, put_u64, same, u16_at, u32_at, u64_at};
 use super::cell::{check, checksum};
 use super::{ATTRIBUTES_BYTES_MAX, NAME_BYTES_MAX};
 use crate::error::Fault;
+use crate::types::NUMBER_MAX;
 use std::ops::Range;
 
 /// What every row begins with: checksum (8), length of the row (4), length of the name (2), flags (2), hash of the name (8).
@@ -89,7 +90,7 @@ pub(crate) trait Row<'a>: Sized {
     /// How many bytes follow the name.
     fn attributes_len(raw: &[u8]) -> usize;
     /// The numbers of a row, with its name and what follows that.
-    fn get(raw: &[u8], name: &'a str, attributes: &'a [u8]) -> Self;
+    fn get(raw: &[u8], name: &'a str, attributes: &'a [u8]) -> Result<Self, Fault>;
 }
 
 /// Appends a row that will stand at an offset of the file.
@@ -123,14 +124,14 @@ pub(crate) fn sound(raw: &[u8], salt: u64, offset: u64) -> Result<usize, Fault> 
 pub(crate) fn decode<'a, R: Row<'a>>(raw: &'a [u8]) -> Result<R, Fault> {
     let (name, attributes) = texts::<R>(raw)?;
     let name = std::str::from_utf8(name).map_err(|_| Fault::Utf8 { what: R::WHAT })?;
-    Ok(R::get(raw, name, attributes))
+    R::get(raw, name, attributes)
 }
 
 /// The same, if it is the one with this name.
 #[inline]
 pub(crate) fn named<'a, R: Row<'a>>(raw: &'a [u8], name: &'a str) -> Result<Option<R>, Fault> {
     let (found, attributes) = texts::<R>(raw)?;
-    Ok(same(found, name.as_bytes()).then(|| R::get(raw, name, attributes)))
+    same(found, name.as_bytes()).then(|| R::get(raw, name, attributes)).transpose()
 }
 
 /// Where the name of a row stands in its bytes.
@@ -157,6 +158,12 @@ fn places<'a, R: Row<'a>>(raw: &[u8]) -> Result<(usize, usize), Fault> {
         return Err(too_short(end));
     }
     Ok((name_end, end))
+}
+
+/// No number of a log is larger than `NUMBER_MAX`, whose bits are all ones: who reckons with them rests on that.
+#[inline]
+fn bounded<const N: usize>(what: &'static str, numbers: [u64; N]) -> Result<(), Fault> {
+    at_most(what, NUMBER_MAX, numbers.into_iter().fold(0, |all, number| all | number))
 }
 
 impl<'a> Row<'a> for StreamRow<'a> {
@@ -202,9 +209,9 @@ impl<'a> Row<'a> for StreamRow<'a> {
     }
 
     #[inline]
-    fn get(raw: &[u8], id: &'a str, attributes: &'a [u8]) -> Self {
+    fn get(raw: &[u8], id: &'a str, attributes: &'a [u8]) -> Result<Self, Fault> {
         let flags = u16_at(raw, 14);
-        StreamRow {
+        let row = StreamRow {
             id,
             hash: u64_at(raw, 16),
             attributes,
@@ -222,7 +229,11 @@ impl<'a> Row<'a> for StreamRow<'a> {
             runs: u32_at(raw, 88),
             runs_before: u32_at(raw, 92),
             tenant: u32_at(raw, 96),
-        }
+        };
+        let StreamRow { version, first_kept, first_version, .. } = row;
+        bounded(Self::WHAT, [version, first_kept, first_version, row.first_run])?;
+        bounded(Self::WHAT, [row.creation_ordinal, row.last_position])?;
+        Ok(row)
     }
 }
 
@@ -253,9 +264,9 @@ impl<'a> Row<'a> for KeptRow<'a> {
         0
     }
 
-    fn get(raw: &[u8], name: &'a str, _: &'a [u8]) -> Self {
+    fn get(raw: &[u8], name: &'a str, _: &'a [u8]) -> Result<Self, Fault> {
         let flags = u16_at(raw, 14);
-        KeptRow {
+        let row = KeptRow {
             name,
             hash: u64_at(raw, 16),
             has_value: flags & HAS_VALUE != 0,
@@ -265,7 +276,9 @@ impl<'a> Row<'a> for KeptRow<'a> {
             segment: u32_at(raw, 40),
             len: u32_at(raw, 44),
             id_checksum: u32_at(raw, 48),
-        }
+        };
+        bounded(Self::WHAT, [row.revision, row.offset])?;
+        Ok(row)
     }
 }
 
@@ -294,8 +307,10 @@ impl<'a> Row<'a> for TenantRow<'a> {
         0
     }
 
-    fn get(raw: &[u8], name: &'a str, _: &'a [u8]) -> Self {
-        TenantRow { name, hash: u64_at(raw, 16), first_binding: u64_at(raw, 24), bindings: u64_at(raw, 32) }
+    fn get(raw: &[u8], name: &'a str, _: &'a [u8]) -> Result<Self, Fault> {
+        let (first_binding, bindings) = (u64_at(raw, 24), u64_at(raw, 32));
+        bounded(Self::WHAT, [first_binding, bindings])?;
+        Ok(TenantRow { name, hash: u64_at(raw, 16), first_binding, bindings })
     }
 }
 
@@ -356,6 +371,31 @@ mod tests {
         };
         comes_back(&row, &mut Vec::new());
         comes_back(&TenantRow { name: "shop", hash: 1, first_binding: 2, bindings: 3 }, &mut Vec::new());
+    }
+
+    #[test]
+    fn numbers_that_no_log_has_are_refused() {
+        let refused = |at: usize, row: &[u8], name: &str| {
+            let mut raw = row.to_vec();
+            put_u64(&mut raw, at, NUMBER_MAX);
+            let most = decode::<StreamRow<'_>>(&raw).is_err() || named::<StreamRow<'_>>(&raw, name).is_err();
+            put_u64(&mut raw, at, NUMBER_MAX + 1);
+            let more = [decode::<StreamRow<'_>>(&raw).is_err(), named::<StreamRow<'_>>(&raw, name).is_err()];
+            (most, more)
+        };
+        let mut raw = Vec::new();
+        encode(&StreamRow { id: "a", ..stream_of_nothing() }, 0, 0, &mut raw);
+        // But for the times.
+        for at in [24, 32, 56, 64, 72, 80] {
+            assert_eq!(refused(at, &raw, "a"), (false, [true, true]), "{at}");
+        }
+        let mut raw = [0; TENANT_BYTES];
+        assert!(decode::<TenantRow<'_>>(&raw).is_ok());
+        put_u64(&mut raw, 32, NUMBER_MAX + 1);
+        assert!(decode::<TenantRow<'_>>(&raw).is_err());
+        let mut raw = [0; KEPT_BYTES];
+        put_u64(&mut raw, 24, 1 << 63);
+        assert!(decode::<KeptRow<'_>>(&raw).is_err());
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Owns the way down through the parts. The first part that speaks of a name is right, also when it says that the value is
 //! gone. Holds names and places, never a value: opening a log with a million overwritten values reads none of them.
 
+use crate::format::layer::Part;
 use crate::format::row::KeptRow;
-use crate::index::listing::{is_before, page_from};
+use crate::index::listing::{Order, is_before, page_from};
 use crate::index::overlay::{KeptEntry, KeptPlace};
 use crate::index::streams::hash_of;
 use crate::index::{Index, Looked};
@@ -25,16 +26,20 @@ fn place_of(row: &KeptRow<'_>) -> Option<KeptPlace> {
 /// The names of one part, in order, from some place on, each with what the part says.
 enum Names<'a> {
     Memory(Peekable<Box<dyn Iterator<Item = (&'a str, &'a KeptEntry)> + 'a>>),
-    File { layer: &'a Layer, next: u64, head: Option<(String, Option<KeptPlace>)> },
+    File { layer: &'a Layer, next: u64, head: Option<(String, Option<KeptPlace>)>, order: Order<'a> },
 }
 
 impl Names<'_> {
     fn peek(&mut self) -> Looked<Option<&str>> {
         match self {
             Names::Memory(names) => Ok(names.peek().map(|(name, _)| *name)),
-            Names::File { layer, next, head } => {
+            Names::File { layer, next, head, order } => {
                 if head.is_none() && *next < layer.kept_count() {
-                    *head = Some(layer.kept_at(*next, |row| (row.name.to_owned(), place_of(row)))?);
+                    let (name, place) = layer.kept_at(*next, |row| (row.name.to_owned(), place_of(row)))?;
+                    if !order.has_next(&name) {
+                        return Err(layer.disordered(Part::KeptOrder, *next));
+                    }
+                    *head = Some((name, place));
                 }
                 Ok(head.as_ref().map(|(name, _)| &**name))
             }
@@ -44,9 +49,9 @@ impl Names<'_> {
     fn take(&mut self) -> Option<(String, Option<KeptPlace>)> {
         match self {
             Names::Memory(names) => names.next().map(|(name, entry)| (name.to_owned(), entry.place)),
-            Names::File { next, head, .. } => {
+            Names::File { next, head, order, .. } => {
                 *next += 1;
-                head.take()
+                head.take().inspect(|(name, _)| order.pass(name))
             }
         }
     }
@@ -87,7 +92,7 @@ impl Index {
         }
         for layer in self.in_files() {
             let next = layer.kept_from(|name| is_before(name, from))?;
-            parts.push(Names::File { layer, next, head: None });
+            parts.push(Names::File { layer, next, head: None, order: Order::new(from) });
         }
         loop {
             let mut first: Option<(usize, &str)> = None;
@@ -128,7 +133,8 @@ impl Index {
         for layer in self.in_files() {
             let first = layer.kept_from(|name| name < prefix)?;
             let behind = layer.kept_from(|name| name < prefix || name.starts_with(prefix))?;
-            count += layer.kept_balance(behind)? - layer.kept_balance(first)?;
+            let own = layer.kept_balance(behind)?.saturating_sub(layer.kept_balance(first)?);
+            count = count.saturating_add(own);
         }
         Ok(u64::try_from(count).unwrap_or(0))
     }

@@ -2,6 +2,7 @@
 //!
 //! Owns the merge of the parts. Each part lists the streams that were registered in it, so none is listed twice.
 
+use crate::format::layer::Part;
 use crate::index::{Index, Looked};
 use crate::layer::Layer;
 use std::iter::Peekable;
@@ -11,16 +12,20 @@ use std::sync::Arc;
 /// The ids of one part, in order, from some place on.
 enum Ids<'a> {
     Memory(Peekable<Box<dyn Iterator<Item = &'a Arc<str>> + 'a>>),
-    File { layer: &'a Layer, next: u64, head: Option<String> },
+    File { layer: &'a Layer, next: u64, head: Option<String>, order: Order<'a> },
 }
 
 impl Ids<'_> {
     fn peek(&mut self) -> Looked<Option<&str>> {
         match self {
             Ids::Memory(ids) => Ok(ids.peek().map(|id| &***id)),
-            Ids::File { layer, next, head } => {
+            Ids::File { layer, next, head, order } => {
                 if head.is_none() && *next < layer.registered() {
-                    *head = Some(layer.registered_at(*next, |row| row.id.to_owned())?);
+                    let id = layer.registered_at(*next, |row| row.id.to_owned())?;
+                    if !order.has_next(&id) {
+                        return Err(layer.disordered(Part::StreamOrder, *next));
+                    }
+                    *head = Some(id);
                 }
                 Ok(head.as_deref())
             }
@@ -30,11 +35,36 @@ impl Ids<'_> {
     fn take(&mut self) -> Option<String> {
         match self {
             Ids::Memory(ids) => ids.next().map(|id| id.to_string()),
-            Ids::File { next, head, .. } => {
+            Ids::File { next, head, order, .. } => {
                 *next += 1;
-                head.take()
+                head.take().inspect(|id| order.pass(id))
             }
         }
+    }
+}
+
+/// How names of a file have to follow each other: whoever turns pages by the last name of each would go round in circles
+/// otherwise.
+pub(crate) struct Order<'a> {
+    from: Bound<&'a str>,
+    /// The last one that was passed.
+    last: Option<String>,
+}
+
+impl<'a> Order<'a> {
+    pub(crate) fn new(from: Bound<&'a str>) -> Order<'a> {
+        Order { from, last: None }
+    }
+
+    /// Whether a name may be the next one.
+    pub(crate) fn has_next(&self, name: &str) -> bool {
+        !is_before(name, self.last.as_deref().map_or(self.from, Bound::Excluded))
+    }
+
+    pub(crate) fn pass(&mut self, name: &str) {
+        let last = self.last.get_or_insert_default();
+        last.clear();
+        last.push_str(name);
     }
 }
 
@@ -72,7 +102,7 @@ impl Index {
         }
         for layer in self.in_files() {
             let next = layer.registered_from(|id| is_before(id, from))?;
-            parts.push(Ids::File { layer, next, head: None });
+            parts.push(Ids::File { layer, next, head: None, order: Order::new(from) });
         }
         loop {
             let mut first: Option<(usize, &str)> = None;
@@ -106,7 +136,8 @@ impl Index {
             parts.map(|part| part.registered_from(from).take_while(starts).count() as u64).sum();
         for layer in self.in_files() {
             let first = layer.registered_from(|id| id < prefix)?;
-            count += layer.registered_from(|id| id < prefix || id.starts_with(prefix))? - first;
+            let behind = layer.registered_from(|id| id < prefix || id.starts_with(prefix))?;
+            count = count.saturating_add(behind.saturating_sub(first));
         }
         Ok(count)
     }

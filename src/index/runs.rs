@@ -4,6 +4,7 @@
 //! as the parts do.
 
 use crate::format::cell::{Mark, Run};
+use crate::format::layer::Part;
 use crate::format::row::StreamRow;
 use crate::index::state::{Readable, StreamState};
 use crate::index::{Index, Looked};
@@ -72,7 +73,31 @@ impl Piece<'_> {
     fn copy(&self, from: u64, to: u64, out: &mut Vec<Run>) -> Looked<()> {
         match self {
             Piece::Memory(runs) => out.extend_from_slice(&runs[from as usize..to as usize]),
-            Piece::File { layer, first, .. } => layer.runs(first + from, to - from, out)?,
+            Piece::File { layer, first, first_version, last_version, .. } => {
+                let copied = out.len();
+                layer.runs(first + from, to - from, out)?;
+                // Where they do not ascend inside of what the row says, who goes on behind the last one may never come to an end.
+                let mut least = *first_version;
+                for (run, at) in out[copied..].iter().zip(first + from..) {
+                    if run.first_version < least || run.count == 0 || run.last_version() > *last_version {
+                        return Err(layer.disordered(Part::Runs, at));
+                    }
+                    least = run.last_version() + 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, down from the one that holds a version, or from the last one before it.
+    fn copy_down(&self, version: u64, max: usize, out: &mut Vec<Run>) -> Looked<()> {
+        let end = (self.run_at(version)? + 1).min(self.len());
+        self.copy(end.saturating_sub(max as u64), end, out)?;
+        match (self, out.last()) {
+            (Piece::File { layer, first, .. }, Some(last)) if last.first_version > version => {
+                return Err(layer.disordered(Part::Runs, first + end - 1));
+            }
+            _ => out.reverse(),
         }
         Ok(())
     }
@@ -194,10 +219,7 @@ fn copy_down<'a>(
 ) -> Looked<()> {
     let piece = find_piece(pieces, |piece| Ok(piece.first_version() <= version))?;
     let Some(piece) = piece.filter(|piece| piece.first_version() <= version) else { return Ok(()) };
-    let end = (piece.run_at(version)? + 1).min(piece.len());
-    piece.copy(end.saturating_sub(max as u64), end, out)?;
-    out.reverse();
-    Ok(())
+    piece.copy_down(version, max, out)
 }
 
 /// Either of them; for no versions, none.
@@ -266,7 +288,8 @@ impl Index {
         let at = piece.run_at_position(position)?;
         if at < piece.len() {
             let run = piece.run(at)?;
-            return Ok(run.first_version - 1 + position.saturating_sub(run.first_position));
+            let inside = position.saturating_sub(run.first_position);
+            return Ok(run.first_version.saturating_sub(1).saturating_add(inside));
         }
         Ok(piece.run(at - 1)?.last_version())
     }
@@ -280,7 +303,9 @@ impl Index {
             return Ok(0);
         }
         let run = piece.run(at)?;
-        Ok(version.checked_sub(run.first_version).map_or(0, |inside| run.first_position + inside))
+        Ok(version
+            .checked_sub(run.first_version)
+            .map_or(0, |inside| run.first_position.saturating_add(inside)))
     }
 
     /// How many runs a stream has, in all parts.

@@ -3,6 +3,7 @@
 //! Owns the merge of the parts. Each part lists the streams that were bound in it, so none is listed twice. A tenant shows once a
 //! stream is bound to it.
 
+use crate::format::layer::Part;
 use crate::index::{Index, Looked};
 use crate::layer::Layer;
 use std::collections::BTreeSet;
@@ -105,7 +106,7 @@ impl Index {
             }
             for (left, part) in left.iter_mut().zip(&parts) {
                 let before = part.before(low)?;
-                skip -= *left - before;
+                skip = skip.saturating_sub(*left - before);
                 *left = before;
             }
         }
@@ -144,6 +145,9 @@ impl Index {
             let mut own = 0;
             while own < limit && at < layer.tenants() {
                 let (name, bindings) = layer.tenant_at(at, |row| (row.name.to_owned(), row.bindings))?;
+                if after.is_some_and(|after| *name <= *after) {
+                    return Err(layer.disordered(Part::TenantOrder, at));
+                }
                 if bindings > 0 {
                     names.insert(name);
                     own += 1;

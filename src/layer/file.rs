@@ -11,7 +11,7 @@ use crate::format::row::{self, ROW_BYTES_MAX, ROW_HEAD_BYTES, Row};
 use crate::layer::Damage;
 use crate::segment::name::index_name;
 use crate::storage::{Access, File, Mapping, Storage};
-use crate::types::ReadMode;
+use crate::types::{NUMBER_MAX, ReadMode};
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -165,7 +165,16 @@ impl LayerFile {
             return Err(self.lacks(part, at));
         }
         let in_cell = (at % E::IN_CELL) as usize * E::BYTES;
-        self.cell::<E>(part, at / E::IN_CELL).map(|content| E::get(&content[in_cell..]))
+        let entry = self.cell::<E>(part, at / E::IN_CELL).map(|content| E::get(&content[in_cell..]))?;
+        self.bounded::<E>(part, at, entry.reckoned())?;
+        Ok(entry)
+    }
+
+    /// Whether the numbers of entries, their bits together, are such as a log has.
+    #[inline]
+    fn bounded<E: Entry>(&self, part: Part, at: u64, reckoned: u64) -> Result<(), Damage> {
+        let offset = at / E::IN_CELL * CELL_BYTES as u64;
+        at_most(E::WHAT, NUMBER_MAX, reckoned).map_err(|fault| self.damage_in(part, offset, fault))
     }
 
     /// Entries of a part's cells, one after the other: all of them, or damage.
@@ -180,9 +189,15 @@ impl LayerFile {
         if end > self.count(part) {
             return Err(self.lacks(part, end - 1));
         }
+        let mut reckoned = 0;
         self.raw_entries::<E>(part, at, count, |raw| {
-            raw.chunks_exact(E::BYTES).for_each(|raw| each(E::get(raw)));
-        })
+            for raw in raw.chunks_exact(E::BYTES) {
+                let entry = E::get(raw);
+                reckoned |= entry.reckoned();
+                each(entry);
+            }
+        })?;
+        self.bounded::<E>(part, at, reckoned)
     }
 
     /// The same as they stand there, a cell's at a time, and only those that there are.

@@ -3,7 +3,7 @@
 //! Owns the questions. Rows are decoded where they stand and shown, not copied.
 
 use crate::error::Fault;
-use crate::format::cell::{Binding, Entry, FrameSums, KeptAt, Mark, RowAt, Run, bucket_of};
+use crate::format::cell::{Binding, CELL_BYTES, Entry, FrameSums, KeptAt, Mark, RowAt, Run, bucket_of};
 use crate::format::layer::{LayerHeader, Part};
 use crate::format::row::{KeptRow, StreamRow, TenantRow, decode, named};
 use crate::layer::Damage;
@@ -100,6 +100,18 @@ impl Layer {
         })
     }
 
+    /// The entry with this number of a part in order does not belong where it stands.
+    #[cold]
+    pub(crate) fn disordered(&self, part: Part, at: u64) -> Damage {
+        let in_cell = match part {
+            Part::Runs => Run::IN_CELL,
+            Part::KeptOrder => KeptAt::IN_CELL,
+            _ => RowAt::IN_CELL,
+        };
+        let fault = Fault::Field { what: "whether entries stand in their order", expected: 1, found: 0 };
+        self.file.damage_in(part, at / in_cell * CELL_BYTES as u64, fault)
+    }
+
     /// How many names of kept values the range says anything about.
     pub(crate) fn kept_count(&self) -> u64 {
         self.file.count(Part::KeptOrder)
@@ -127,7 +139,7 @@ impl Layer {
             Some(last) if at >= self.kept_count() => {
                 let KeptAt { balance, .. } = self.file.entry(Part::KeptOrder, last)?;
                 let own = self.kept_at(last, |row| i64::from(row.has_value) - i64::from(row.had_value))?;
-                Ok(balance + own)
+                Ok(balance.saturating_add(own))
             }
             Some(_) => self.file.entry(Part::KeptOrder, at).map(|KeptAt { balance, .. }| balance),
         }

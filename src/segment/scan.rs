@@ -215,12 +215,12 @@ impl Walk {
     }
 }
 
-/// Where the frame at an offset ends, its checksum and its kind, read from the file.
+/// Where the frame at an offset ends, what the next one has to follow, and its kind, read from the file.
 pub(crate) fn frame_at(
     file: &dyn File,
     header: &SegmentHeader,
     offset: u64,
-) -> Result<(u64, u32, FrameKind), Fault> {
+) -> Result<(u64, Chain, FrameKind), Fault> {
     let place = FramePlace { salt: header.salt, offset, end_max: header.frames_end_max() };
     let unreadable = |_| Fault::Zeros { what: "frame" };
     let mut raw = vec![0; FRAME_HEADER_BYTES];
@@ -230,7 +230,7 @@ pub(crate) fn frame_at(
     raw.resize(lengths.body_at as usize, 0);
     file.read_at(offset, &mut raw).map_err(unreadable)?;
     match FrameHeader::decode(&raw, place) {
-        Ok((frame, _, checksum)) => Ok((offset + lengths.frame, checksum, frame.kind)),
+        Ok((frame, _, checksum)) => Ok((offset + lengths.frame, Chain::after(&frame, checksum), frame.kind)),
         Err(FrameFault::Invalid(fault) | FrameFault::Refused(fault)) => Err(fault),
     }
 }

@@ -9,7 +9,7 @@ use crate::shelf::{Files, files_of, shelve};
 use crate::simdisk::{Rng, SimDisk};
 use annals::storage::{Disk, Memory, Storage};
 use annals::{
-    AppendError, EventLog, ExpectedVersion, IndexUse, KeptCondition, LogState, NewEvent, Options,
+    AppendError, EventLog, ExpectedVersion, IndexUse, KeptCondition, KeptValue, LogState, NewEvent, Options,
     PoisonCause, Query, ReadError, ReadMode,
 };
 use proving::Gated;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const ANY: ExpectedVersion = ExpectedVersion::Any;
 
 /// An index file for each full segment, and at each close.
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options::new().background(false).segment_bytes(64 << 10).index_after_bytes(4 << 10)
 }
 
@@ -40,7 +40,7 @@ fn name(n: u64) -> String {
 }
 
 /// Some life: streams of tenants and of none, created, cut and ended; kept values that come, change and go.
-fn live(log: &EventLog, rng: &mut Rng, steps: u64, streams: u64) {
+pub(crate) fn live(log: &EventLog, rng: &mut Rng, steps: u64, streams: u64) {
     for _ in 0..steps {
         let mut batch = log.batch();
         for _ in 0..1 + rng.below(4) {
@@ -82,7 +82,7 @@ fn live(log: &EventLog, rng: &mut Rng, steps: u64, streams: u64) {
 }
 
 /// Everything that a log can be asked about what it holds, as text.
-fn everything(log: &EventLog, streams: u64) -> Vec<String> {
+pub(crate) fn everything(log: &EventLog, streams: u64) -> Vec<String> {
     let mut all = Vec::new();
     let mut say = |what: String| all.push(what);
     say(format!("{} {} {}", log.stream_count(), log.last_position(), log.id()));
@@ -106,8 +106,8 @@ fn everything(log: &EventLog, streams: u64) -> Vec<String> {
         let back: Vec<_> = log.read_stream_backward(&id, version / 2 + 1).into_iter().collect();
         say(format!("{id} backward: {back:?}"));
         say(format!("{:?}", log.last_event(&id)));
-        let kept = log.kept(&format!("kept/{id}")).unwrap();
-        say(format!("kept {id}: {:?}", kept.map(|kept| (kept.revision, kept.value.len()))));
+        let kept = log.kept(&format!("kept/{id}"));
+        say(format!("kept {id}: {:?}", kept.map(|kept| kept.map(|kept| (kept.revision, kept.value.len())))));
     }
     for prefix in ["", "order", "order/", "order/0000", "1", "ü", "zz"] {
         let ids = log.list_streams(prefix, None, usize::MAX);
@@ -126,11 +126,12 @@ fn everything(log: &EventLog, streams: u64) -> Vec<String> {
         ] {
             say(format!("{:?} {:?}", positions(&query), positions(&query.backward().limit(9))));
         }
-        let kept = log.list_kept(&format!("kept/{prefix}"), None, usize::MAX).unwrap();
-        let names: Vec<_> = kept.iter().map(|kept| (&kept.name, kept.revision)).collect();
-        say(format!("{} {names:?}", log.count_kept(&format!("kept/{prefix}"))));
-        let page = log.list_kept("kept/", Some(&format!("kept/{prefix}")), 5).unwrap();
-        say(format!("{:?}", page.iter().map(|kept| &kept.name).collect::<Vec<_>>()));
+        let names = |kept: Result<Vec<KeptValue>, ReadError>| -> Result<Vec<_>, ReadError> {
+            Ok(kept?.into_iter().map(|kept| (kept.name, kept.revision)).collect())
+        };
+        let kept = names(log.list_kept(&format!("kept/{prefix}"), None, usize::MAX));
+        say(format!("{} {kept:?}", log.count_kept(&format!("kept/{prefix}"))));
+        say(format!("{:?}", names(log.list_kept("kept/", Some(&format!("kept/{prefix}")), 5))));
     }
     for tenant in log.list_tenants(None, usize::MAX).iter().map(String::as_str).chain(["none"]) {
         let tenant_log = log.tenant(tenant);
@@ -143,8 +144,9 @@ fn everything(log: &EventLog, streams: u64) -> Vec<String> {
     }
     let end = log.last_position();
     for position in [1, 2, end / 3, end / 2, end - 1, end, end + 1] {
-        let event = log.event_at(position).unwrap();
-        say(format!("{position}: {:?}", event.map(|event| (event.stream().to_owned(), event.version()))));
+        let event =
+            log.event_at(position).map(|event| event.map(|it| (it.stream().to_owned(), it.version())));
+        say(format!("{position}: {event:?}"));
         let before = positions(&Query::everything().before(position).backward().limit(3));
         say(format!("{before:?} {:?}", positions(&Query::everything().after(position).limit(3))));
     }
@@ -162,7 +164,7 @@ fn bare(files: &Files) -> Memory {
     )
 }
 
-fn indexes(files: &Files) -> Vec<String> {
+pub(crate) fn indexes(files: &Files) -> Vec<String> {
     files.keys().filter(|name| name.ends_with(".idx")).cloned().collect()
 }
 

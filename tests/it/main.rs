@@ -15,6 +15,7 @@ mod damage;
 mod day;
 mod folding;
 mod follow;
+mod forged;
 mod found;
 mod golden;
 mod groups;
