@@ -59,12 +59,12 @@ type Measured = Box<dyn Fn(&Path, usize, usize) -> Outcome<Vec<u64>>>;
 /// Measures all ways in turns, and prints what a commit takes with each.
 pub(crate) fn measure(dir: &Path, rounds: usize) -> Outcome<()> {
     std::fs::create_dir_all(dir).context(|| format!("make {}", dir.display()))?;
-    let with_calls = |way: Way| -> (&'static str, Measured) {
+    let named = |way: Way| -> (&'static str, Measured) {
         (way.name, Box::new(move |path, bytes, count| with_calls(path, way, bytes, count)))
     };
-    let mut ways: Vec<_> = WAYS.map(with_calls).into();
+    let mut ways: Vec<_> = WAYS.map(named).into();
     ways.push(("the first, while another thread writes as many zeros", Box::new(beside_zeros)));
-    ways.push(("the first, by two threads at once, per commit", Box::new(two_at_once)));
+    ways.push(("the first, by two threads at once: all of them, by their number", Box::new(two_at_once)));
     if cfg!(feature = "uring") {
         ways.push(("io_uring, write, fdatasync", Box::new(with_uring)));
     }
@@ -170,8 +170,8 @@ fn two_at_once(path: &Path, bytes: usize, count: usize) -> Outcome<Vec<u64>> {
     prepared(path, zero, bytes * count)?;
     let file = OpenOptions::new().write(true).open(path)?;
     let next = AtomicU64::new(0);
+    let memory = vec![7; bytes];
     let commits = || -> Outcome<()> {
-        let memory = vec![7; bytes];
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
             if n >= count as u64 {

@@ -48,6 +48,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         tests: &["forged::runs"],
     },
     Mutant {
+        name: "read a run before all versions",
+        file: "src/index/runs.rs",
+        from: "(*first_version).max(1)",
+        to: "*first_version",
+        tests: &["forged::runs"],
+    },
+    Mutant {
+        name: "believe how many events an index file says the last segment has",
+        file: "src/engine/sealed.rs",
+        from: "due, *events)?",
+        to: "due, due)?",
+        tests: &["forged::an_index"],
+    },
+    Mutant {
         name: "believe an index file's end by its checksum alone",
         file: "src/engine/sealed.rs",
         from: "u64::from(after == *chain)",

@@ -91,7 +91,8 @@ impl IndexFiles {
         let named = checkpoint.as_ref().and_then(|checkpoint| checkpoint.as_ref().ok());
         let numbers =
             named.into_iter().flat_map(|checkpoint| checkpoint.layers.iter().map(|layer| layer.number));
-        let next_number = numbers.chain(inventory.indexes.iter().copied()).max().unwrap_or(0) + 1;
+        let next_number =
+            numbers.chain(inventory.indexes.iter().copied()).max().unwrap_or(0).saturating_add(1);
         let none = IndexFiles { layers: Vec::new(), covered: None, next_number, used: IndexUse::Missing };
         let Some(checkpoint) = named.filter(|checkpoint| !checkpoint.layers.is_empty()) else { return none };
         let layers = open_layers(storage, checkpoint, options.read_mode);

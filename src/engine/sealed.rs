@@ -9,6 +9,7 @@ use crate::engine::layering::write_oldest;
 use crate::engine::recovery::{Recovery, corrupt, open_fault, read_page};
 use crate::error::{Fault, OpenError};
 use crate::format::bytes::expect;
+use crate::format::cell::{Entry, FrameSums};
 use crate::format::frame::{Chain, FrameKind};
 use crate::format::segment::{HeaderFault, Link, SegmentFooter, SegmentHeader};
 use crate::format::{FIRST_FRAME, FORMAT_VERSION, PAGE_BYTES};
@@ -196,8 +197,8 @@ impl Recovery<'_> {
         if *last_frame > 0 || to.offset == FIRST_FRAME {
             return Ok(None);
         }
-        let last = (to.offset, chain.next_position.saturating_sub(1), chain.batch_number, chain.time);
-        let same = last == (footer.end, footer.last_position, footer.last_batch, footer.last_time);
+        let last = (to.offset, chain.next_position.saturating_sub(1), chain.batch_number);
+        let same = last == (footer.end, footer.last_position, footer.last_batch);
         if !same || (*to_salt, chain.checksum) != (header.salt, footer.last_checksum) {
             return Err(self.do_without(Damage::new(*number, 0, Fault::Zeros { what: "end of the range" })));
         }
@@ -223,6 +224,11 @@ impl Recovery<'_> {
             expect("end of the last frame", to.offset, end)?;
             expect("checksum of the last frame", chain.checksum.into(), after.checksum.into())?;
             expect("whether the last frame says the same", 1, u64::from(after == *chain))?;
+            // The footer will say these of the whole segment.
+            let due = chain.next_position.saturating_sub(header.base_position);
+            expect("events of the last segment", due, *events)?;
+            let last = frames.last_chunk::<{ FrameSums::BYTES }>().map_or(0, |raw| FrameSums::get(raw).frame);
+            expect("last of the frame checksums", chain.checksum.into(), last.into())?;
             Ok(kind)
         };
         match ends() {

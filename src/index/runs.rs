@@ -77,7 +77,7 @@ impl Piece<'_> {
                 let copied = out.len();
                 layer.runs(first + from, to - from, out)?;
                 // Where they do not ascend inside of what the row says, who goes on behind the last one may never come to an end.
-                let mut least = *first_version;
+                let mut least = (*first_version).max(1);
                 for (run, at) in out[copied..].iter().zip(first + from..) {
                     if run.first_version < least || run.count == 0 || run.last_version() > *last_version {
                         return Err(layer.disordered(Part::Runs, at));
@@ -91,14 +91,12 @@ impl Piece<'_> {
 
     /// The same, down from the one that holds a version, or from the last one before it.
     fn copy_down(&self, version: u64, max: usize, out: &mut Vec<Run>) -> Looked<()> {
-        let end = (self.run_at(version)? + 1).min(self.len());
+        let at = self.run_at(version)?;
+        // Behind a gap there is a run that does not hold the version: who goes on before it would come to it again.
+        let holds = at < self.len() && self.run(at)?.first_version <= version;
+        let end = if holds { at + 1 } else { at };
         self.copy(end.saturating_sub(max as u64), end, out)?;
-        match (self, out.last()) {
-            (Piece::File { layer, first, .. }, Some(last)) if last.first_version > version => {
-                return Err(layer.disordered(Part::Runs, first + end - 1));
-            }
-            _ => out.reverse(),
-        }
+        out.reverse();
         Ok(())
     }
 }

@@ -74,7 +74,7 @@ impl Index {
 
     /// How many streams a tenant has.
     pub(crate) fn tenant_count(&self, tenant: &str) -> Looked<u64> {
-        Ok(self.bound(tenant)?.iter().map(Own::len).sum())
+        Ok(self.bound(tenant)?.iter().map(Own::len).fold(0, u64::saturating_add))
     }
 
     /// Shows a tenant's streams, the last one created first, without the first `offset` of them, until `each` says that it has

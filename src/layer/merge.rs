@@ -202,6 +202,8 @@ fn merge_tenants(writer: &mut LayerWriter<'_>, layers: &[Arc<Layer>]) -> Result<
     let mut names = Names::new(layers, Part::Tenants)?;
     let mut entries: Vec<_> = layers.iter().map(|layer| EntriesOf::new(layer, Part::Bindings)).collect();
     let mut numbers = vec![Vec::new(); layers.len()];
+    // As of streams and their runs.
+    let mut taken = vec![0; layers.len()];
     let mut number = 0;
     while names.next::<TenantRow<'_>>()? {
         number += 1;
@@ -210,6 +212,10 @@ fn merge_tenants(writer: &mut LayerWriter<'_>, layers: &[Arc<Layer>]) -> Result<
         for row in names.rows() {
             let (nth, row): (usize, TenantRow<'_>) = row?;
             numbers[nth].push(number);
+            if row.first_binding != taken[nth] {
+                return Err(layers[nth].disordered(Part::Bindings, row.first_binding).into());
+            }
+            taken[nth] = row.first_binding.saturating_add(row.bindings);
             bindings.add(nth, &row)?;
             tenant = Some(row);
         }
@@ -278,10 +284,16 @@ fn merge_streams(
 ) -> Result<(), MakeError> {
     let mut names = Names::new(layers, Part::Streams)?;
     let mut runs: Vec<_> = layers.iter().map(|layer| EntriesOf::<Run>::new(layer, Part::Runs)).collect();
+    // Each row has the runs behind those of the row before it, or one that is wrong could ask for the same ones again and again.
+    let mut taken = vec![0; layers.len()];
     while names.next::<StreamRow<'_>>()? {
         let mut merged: Option<StreamRow<'_>> = None;
         for row in names.rows() {
             let (nth, row): (usize, StreamRow<'_>) = row?;
+            if row.first_run != taken[nth] {
+                return Err(layers[nth].disordered(Part::Runs, row.first_run).into());
+            }
+            taken[nth] += u64::from(row.runs);
             runs[nth].take(row.first_run, u64::from(row.runs), |runs| writer.copy_runs(runs))?;
             // A number that no tenant of its file has stands for none.
             let tenant = (row.tenant as usize).checked_sub(1).and_then(|at| numbers[nth].get(at));

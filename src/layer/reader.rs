@@ -106,6 +106,7 @@ impl Layer {
         let in_cell = match part {
             Part::Runs => Run::IN_CELL,
             Part::KeptOrder => KeptAt::IN_CELL,
+            Part::Bindings => Binding::IN_CELL,
             _ => RowAt::IN_CELL,
         };
         let fault = Fault::Field { what: "whether entries stand in their order", expected: 1, found: 0 };

@@ -159,7 +159,7 @@ fn what_proves_itself_and_is_wrong_makes_nobody_panic() {
     assert!(believed > 50, "most of what was put in was never looked at: {believed}");
 }
 
-/// The numbers of a log end at 2^62 - 1 (FORMAT.md section 11): a piece with a larger one is damage, which is mended.
+/// The numbers of a log end at 2^62 - 1 (FORMAT.md section 7): a piece with a larger one is damage, which is mended.
 #[test]
 fn numbers_that_no_log_has_are_damage() {
     let files = written();
@@ -223,7 +223,7 @@ fn names_out_of_order_are_damage() {
 fn runs_out_of_order_are_damage() {
     let files = written();
     let right = everything(&open(&shelve(&files)), 40);
-    let (mut swapped, mut narrowed) = (files.clone(), files.clone());
+    let (mut swapped, mut narrowed, mut endless) = (files.clone(), files.clone(), files.clone());
     for name in indexes(&files) {
         let bytes = swapped.get_mut(&name).unwrap();
         // Of each cell the first two, which are mostly of one stream.
@@ -242,7 +242,21 @@ fn runs_out_of_order_are_damage() {
             put(bytes, &piece, piece.at + 80, first + 1, 8);
         }
     }
-    for forged in [swapped, narrowed] {
+    for name in indexes(&files) {
+        let bytes = endless.get_mut(&name).unwrap();
+        for piece in pieces(bytes, 1) {
+            put(bytes, &piece, piece.at + 80, 0, 8);
+        }
+        // Before all versions, and behind all positions: nobody who reads backward comes to its end.
+        let count = u64_at(bytes, 192 + 24 * 4 + 16) as usize;
+        for (nth, piece) in pieces(bytes, 4).into_iter().enumerate() {
+            for at in (0..count.saturating_sub(10 * nth).min(10)).map(|entry| piece.at + 48 * entry) {
+                put(bytes, &piece, at, 0, 8);
+                put(bytes, &piece, at + 8, (1 << 62) - 1, 8);
+            }
+        }
+    }
+    for forged in [swapped, narrowed, endless] {
         assert!(forged != files && everything(&look(&forged), 40) == right);
     }
 }
@@ -253,8 +267,8 @@ fn an_index_ends_with_what_the_last_frame_says() {
     let files = written();
     let right = everything(&open(&shelve(&files)), 40);
     let last = indexes(&files).pop().unwrap();
-    // The next position, the time, the batch and where that began.
-    for place in [88, 96, 104, 112] {
+    // The next position, the time, the batch and where that began; and the events of the segment so far.
+    for place in [88, 96, 104, 112, 152] {
         let mut forged = files.clone();
         let bytes = forged.get_mut(&last).unwrap();
         let head = &pieces(bytes, HEAD)[0];
@@ -265,10 +279,20 @@ fn an_index_ends_with_what_the_last_frame_says() {
             let mut files = forged.clone();
             let checkpoint = files.remove("closed").unwrap();
             files.insert(name.to_owned(), checkpoint);
-            let log = open(&shelve(&files));
+            let memory = shelve(&files);
+            let log = open(&memory);
             assert!(everything(&log, 40) == right, "{name}, number at {place}");
             let appended = log.append("new", ExpectedVersion::Any, &[NewEvent::new("T", b"")]).unwrap();
             assert_eq!(appended.first_position, log.last_position(), "{name}, number at {place}");
+            // And so that the segment is sealed.
+            for _ in 0..8 {
+                log.append("new", ExpectedVersion::Any, &[NewEvent::new("T", &[7; 10_000])]).unwrap();
+            }
+            let end = log.last_position();
+            log.close().unwrap();
+            let mut files = files_of(&memory);
+            files.retain(|name, _| name.ends_with(".seg"));
+            assert_eq!(look(&files).last_position(), end, "{name}, number at {place}");
         }
     }
 }
