@@ -10,7 +10,7 @@ use crate::scribe::{Checkpoint, u64_at};
 use crate::shelf::{Files, files_of, shelve};
 use crate::simdisk::Rng;
 use annals::storage::Memory;
-use annals::{EventLog, ExpectedVersion, NewEvent};
+use annals::{EventLog, ExpectedVersion, IndexUse, NewEvent};
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -243,17 +243,18 @@ fn runs_out_of_order_are_damage() {
         }
     }
     for name in indexes(&files) {
-        let bytes = endless.get_mut(&name).unwrap();
-        for piece in pieces(bytes, 1) {
-            put(bytes, &piece, piece.at + 80, 0, 8);
-        }
         // Before all versions, and behind all positions: nobody who reads backward comes to its end.
-        let count = u64_at(bytes, 192 + 24 * 4 + 16) as usize;
-        for (nth, piece) in pieces(bytes, 4).into_iter().enumerate() {
-            for at in (0..count.saturating_sub(10 * nth).min(10)).map(|entry| piece.at + 48 * entry) {
-                put(bytes, &piece, at, 0, 8);
-                put(bytes, &piece, at + 8, (1 << 62) - 1, 8);
+        let bytes = endless.get_mut(&name).unwrap();
+        let cells = pieces(bytes, 4);
+        for piece in pieces(bytes, 1) {
+            if bytes[piece.at + 88..][..4] == [0; 4] {
+                continue;
             }
+            let run = u64_at(bytes, piece.at + 72) as usize;
+            put(bytes, &piece, piece.at + 80, 0, 8);
+            let cell = &cells[run / 10];
+            put(bytes, cell, cell.at + run % 10 * 48, 0, 8);
+            put(bytes, cell, cell.at + run % 10 * 48 + 8, (1 << 62) - 1, 8);
         }
     }
     for forged in [swapped, narrowed, endless] {
@@ -281,6 +282,8 @@ fn an_index_ends_with_what_the_last_frame_says() {
             files.insert(name.to_owned(), checkpoint);
             let memory = shelve(&files);
             let log = open(&memory);
+            let used = &log.recovery().index;
+            assert!(matches!(used, IndexUse::Damaged { .. }), "{name}, number at {place}: {used:?}");
             assert!(everything(&log, 40) == right, "{name}, number at {place}");
             let appended = log.append("new", ExpectedVersion::Any, &[NewEvent::new("T", b"")]).unwrap();
             assert_eq!(appended.first_position, log.last_position(), "{name}, number at {place}");
