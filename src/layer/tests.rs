@@ -435,8 +435,7 @@ fn a_file_that_is_cut_or_missing_is_damage() {
         assert!(Layer::open(&memory, 2, ReadMode::Map).is_err(), "{len} of {end}");
         memory.remove(&index_name(2)).unwrap();
     }
-    let damage = Layer::open(&memory, 2, ReadMode::Map).unwrap_err();
-    assert_eq!(damage.number(), 2);
+    assert_eq!(Layer::open(&memory, 2, ReadMode::Map).unwrap_err().number(), 2);
     memory.create(&index_name(9)).unwrap().write_at(0, &bytes).unwrap();
     assert!(Layer::open(&memory, 9, ReadMode::Map).is_err(), "it has another number");
 }
@@ -444,20 +443,23 @@ fn a_file_that_is_cut_or_missing_is_damage() {
 #[test]
 fn runs_that_a_file_does_not_have_are_damage_to_who_reads_or_copies_them() {
     let memory = Memory::new();
-    let pictures = history(3, 2, 60);
-    pictures.iter().zip(1..).for_each(|(picture, number)| picture.write(&memory, number));
+    history(3, 2, 60).iter().zip(1..).for_each(|(picture, number)| picture.write(&memory, number));
     let layer = open(&memory, 2);
-    let raw = layer.file.row(Part::Streams, 0).unwrap();
-    let row: StreamRow<'_> = layer.file.decoded(Part::Streams, 0, &raw).unwrap();
-    let (at, mut forged) = (layer.header().part(Part::Streams).offset, Vec::new());
+    let (file, rows) = (&layer.file, layer.header().part(Part::Streams));
+    // The last one: behind its runs there are none.
+    let next = |at: &u64| Some(at + file.row(Part::Streams, *at).unwrap().len() as u64);
+    let last = std::iter::successors(Some(0), |at| next(at).filter(|at| *at < rows.len)).last().unwrap();
+    let raw = file.row(Part::Streams, last).unwrap();
+    let row: StreamRow<'_> = file.decoded(Part::Streams, last, &raw).unwrap();
+    let (at, mut forged) = (rows.offset + last, Vec::new());
     for (more, is_damage) in [(0, false), (1, true)] {
-        let first_run = layer.file.count(Part::Runs) - 1 + more;
+        let (runs, first) = (row.runs + more, row.first_run);
         forged.clear();
-        encode(&StreamRow { first_run, runs: 1, ..row }, layer.header().salt, at, &mut forged);
+        encode(&StreamRow { runs, ..row }, layer.header().salt, at, &mut forged);
         memory.open(&index_name(2), true).unwrap().write_at(at, &forged).unwrap();
-        let answers =
-            (layer.runs(first_run, 1, &mut Vec::new()), layer.file.entry::<Run>(Part::Runs, first_run));
-        assert_eq!((answers.0.is_err(), answers.1.is_err()), (is_damage, is_damage));
+        let (more, runs) = (u64::from(more), u64::from(runs));
+        assert_eq!(file.entry::<Run>(Part::Runs, first + runs - 1).is_err(), is_damage);
+        assert_eq!(layer.runs(first, runs, &mut Vec::new()).is_err(), is_damage);
         let result = merge(&memory, 3 + more, &opened(&memory, &[1, 2]), &nothing);
         assert_eq!(matches!(result, Err(MakeError::Damage(_))), is_damage, "{more} too many: {result:?}");
     }
@@ -466,9 +468,7 @@ fn runs_that_a_file_does_not_have_are_damage_to_who_reads_or_copies_them() {
 #[test]
 fn a_file_that_nobody_wants_any_more_is_not_finished() {
     let memory = Memory::new();
-    let pictures = history(3, 2, 60);
-    pictures[0].write(&memory, 1);
-    pictures[1].write(&memory, 2);
+    history(3, 2, 60).iter().zip(1..).for_each(|(picture, number)| picture.write(&memory, number));
     let made = merge(&memory, 3, &opened(&memory, &[1, 2]), &|| Err(MakeError::Stopped));
     assert_eq!(made, Err(MakeError::Stopped));
     assert!(!memory.list().unwrap().contains(&index_name(3)));
