@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-/// The largest position and the largest stream version, 2^62 - 1 (FORMAT.md section 7).
+/// The largest number of a log, be it a position, version, revision, ordinal or batch number: 2^62 - 1 (FORMAT.md section 7).
 pub(crate) const NUMBER_MAX: u64 = (1 << 62) - 1;
 
 /// What an append demands of a stream before it adds to it.

@@ -1,9 +1,9 @@
 //! Index files whose pieces prove themselves and are wrong all the same: written by a program with a bug, or by somebody who
 //! wants harm.
 //!
-//! Owns the numbers that are put into them. What is answered then may be wrong, but nobody panics or never comes to an end, and
-//! all that the log holds is still there once the files are gone. So that numbers that overflow are seen, this is run with the
-//! checks of a debug build, too (`.ci/run`).
+//! Owns the numbers that are put into them. What is answered then may be wrong, and so may be what is appended by it; but nobody
+//! panics or never comes to an end. So that numbers that overflow are seen, this is run with the checks of a debug build, too
+//! (`.ci/run`).
 
 use crate::layers::{everything, indexes, live, options};
 use crate::scribe::{Checkpoint, u64_at};
@@ -241,8 +241,6 @@ fn runs_out_of_order_are_damage() {
             let first = u64_at(bytes, piece.at + 80);
             put(bytes, &piece, piece.at + 80, first + 1, 8);
         }
-    }
-    for name in indexes(&files) {
         // Before all versions, and behind all positions: nobody who reads backward comes to its end.
         let bytes = endless.get_mut(&name).unwrap();
         let cells = pieces(bytes, 4);
